@@ -1,0 +1,228 @@
+/**
+ * The addon's contract: exactly what crosses the boundary, spelled as in C++ (native/addon reads these fields by name
+ * and refuses what is missing or of another type). Options are fully defaulted before they cross; native code decides
+ * nothing. Tensors do not cross: large results travel in safetensors files, small ones as copied typed arrays.
+ */
+
+export type Precision = 'float32' | 'bfloat16';
+export type ReaderName = 'cifar10' | 'folder' | 'builtin';
+
+/** A type-tagged external; only the addon can look inside. */
+export interface DataHandle {
+  readonly __dataHandle: unique symbol;
+}
+
+export interface OpenDataOptions {
+  reader: ReaderName;
+  /** File or folder; for `builtin` the name of a built-in set (`shapes`, or one of the OoD sets). */
+  path: string;
+  /** `train`, `test`, or '' where the set has one part only. */
+  split: string;
+  /** Count and pass over images that cannot be decoded instead of failing. */
+  skipBadImages: boolean;
+}
+
+export interface DataInfo {
+  /** Images in the set, before any bad one is passed over. */
+  count: number;
+  classes: string[];
+  /** SHA-256 (hex) over the reader's version, names, sizes and a sample of the content. */
+  fingerprint: string;
+}
+
+export interface OpenDataResult extends DataInfo {
+  handle: DataHandle;
+}
+
+export interface ArchOptions {
+  /** Canonical name of a row in the registry (native/models/registry.cc). */
+  name: string;
+  /** Channels of the first stage; the family's default is in ArchitectureInfo.width. */
+  width: number;
+  classes: number;
+}
+
+export interface ArchitectureInfo {
+  name: string;
+  aliases: string[];
+  /** Default width. */
+  width: number;
+  /** Side of the square input, in pixels. */
+  inputSize: number;
+  /** Channels of the five stages at the default width. */
+  stages: number[];
+  mean: [number, number, number];
+  std: [number, number, number];
+}
+
+/** Resize of both sides to `size` (Pillow's antialiased bilinear on 8-bit images), to [0,1], minus mean, over std. */
+export interface TransformOptions {
+  size: number;
+  mean: [number, number, number];
+  std: [number, number, number];
+}
+
+export interface TrainOptions {
+  arch: ArchOptions;
+  seed: number;
+  train: DataHandle;
+  test: DataHandle;
+  transform: TransformOptions;
+  /** Random crop after zero padding by `cropPadding` pixels on each side; horizontal flip with probability ½. */
+  augment: { cropPadding: number; flip: boolean };
+  epochs: number;
+  batchSize: number;
+  learningRate: number;
+  momentum: number;
+  nesterov: boolean;
+  weightDecay: number;
+  precision: Precision;
+  /** Compute threads and loader threads. */
+  threads: number;
+  workers: number;
+  /** Where the trained weights go (safetensors, written whole or not at all). */
+  checkpoint: string;
+  /** Goes into the checkpoint's `__metadata__` as it is. */
+  metadata: Record<string, string>;
+}
+
+export interface TrainResult {
+  loss: number;
+  /** Top-1 on the test data after the last epoch, in percent. */
+  accuracy: number;
+  seconds: number;
+  /** Training images per second, validation left out, over all epochs. */
+  imagesPerSecond: number;
+}
+
+export interface ExtractMember {
+  checkpoint: string;
+  /** Feature file to write (whole or not at all). */
+  output: string;
+  metadata: Record<string, string>;
+}
+
+/**
+ * Each image is decoded once and goes through each member once. A feature file holds `logits` [N, C], `stage1` …
+ * `stage5` [N, C_k] (global average of each stage), all float32, `labels` [N] and `predictions` [N], int64.
+ */
+export interface ExtractOptions {
+  arch: ArchOptions;
+  members: ExtractMember[];
+  data: DataHandle;
+  transform: TransformOptions;
+  batchSize: number;
+  precision: Precision;
+  threads: number;
+  workers: number;
+}
+
+export interface ExtractResult {
+  /** Rows in each feature file. */
+  count: number;
+  /** Names of the images that were passed over, the first hundred. */
+  skipped: string[];
+  skippedCount: number;
+  seconds: number;
+}
+
+/** Exact k-nearest-neighbour distances over stored features, fused over members before they are normalised. */
+export interface NeighboursOptions {
+  /** One feature file a member. */
+  bank: string[];
+  /** For each data set, one feature file a member, in the order of `bank`. */
+  queries: string[][];
+  /** Name of the tensor [N, D] to read in each file. */
+  tensor: string;
+  k: number;
+  threads: number;
+}
+
+export interface NeighboursResult {
+  /** For each data set, squared L2 distance of each row to its k-th nearest row of the bank. */
+  distances: Float32Array[];
+}
+
+export interface InitWeightsOptions {
+  arch: ArchOptions;
+  seed: number;
+  /** Safetensors file to write, with the initial weights and buffers. */
+  output: string;
+  metadata: Record<string, string>;
+}
+
+export interface InitWeightsResult {
+  tensors: number;
+  parameters: number;
+}
+
+export interface ProgressEvent {
+  type: 'progress';
+  /** What is being done, for instance `train`, `test`, `extract`, `neighbours`. */
+  phase: string;
+  done: number;
+  total: number;
+  /** Images (or rows) per second since the phase began. */
+  rate: number;
+}
+
+export interface EpochEvent {
+  type: 'epoch';
+  /** From 1. */
+  epoch: number;
+  epochs: number;
+  /** Mean training loss over the epoch's images. */
+  loss: number;
+  learningRate: number;
+  /** Top-1 on the test data, in percent. */
+  accuracy: number;
+  seconds: number;
+  imagesPerSecond: number;
+  /** Share of the training time spent waiting for the loader, 0 to 1. */
+  dataWait: number;
+}
+
+export interface LogEvent {
+  type: 'log';
+  level: 'info' | 'warning';
+  message: string;
+}
+
+export type JobEvent = ProgressEvent | EpochEvent | LogEvent;
+
+/** What the addon hands back when a job starts. `done` rejects with an Error that has a `code`. */
+export interface NativeJob<Result> {
+  done: Promise<Result>;
+  /** Asks the job to stop; it does within one batch, and `done` rejects with E_ABORTED. Harmless at any time. */
+  abort(): void;
+}
+
+export interface NativeInfo {
+  version: string;
+  libtorch: string;
+  /** Instruction set LibTorch's kernels use, for instance `AVX512`. */
+  cpuCapability: string;
+  cuda: boolean;
+  devices: string[];
+  /** Compiler and its version. */
+  compiler: string;
+  /** Lines of at::show_config() and at::get_parallel_info(). */
+  config: string;
+  libjpeg: string;
+  libpng: string;
+  builtinSets: string[];
+}
+
+export interface Addon {
+  info(): NativeInfo;
+  architectures(): ArchitectureInfo[];
+  openData(options: OpenDataOptions, sink: (event: JobEvent) => void): NativeJob<OpenDataResult>;
+  /** Frees the set's memory once no job uses it. A second call is harmless; later use of the handle is E_CONFIG. */
+  disposeData(handle: DataHandle): void;
+  train(options: TrainOptions, sink: (event: JobEvent) => void): NativeJob<TrainResult>;
+  extract(options: ExtractOptions, sink: (event: JobEvent) => void): NativeJob<ExtractResult>;
+  neighbours(options: NeighboursOptions, sink: (event: JobEvent) => void): NativeJob<NeighboursResult>;
+  initWeights(options: InitWeightsOptions, sink: (event: JobEvent) => void): NativeJob<InitWeightsResult>;
+  /** The decoded and resized pixels of one image, uint8 [size, size, 3]: for tests and pictures. */
+  readImage(handle: DataHandle, index: number, size: number): { pixels: Uint8Array; label: number; name: string };
+}
