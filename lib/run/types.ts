@@ -1,0 +1,77 @@
+/** What one evaluation needs and gives; the boundary between what makes features and what reads them. */
+
+/** The feature files of one mode. Rows of a set are in the same order in every mode's file. */
+export interface MemberFeatures {
+  /** The mode's seed, or the name of its checkpoint: what stands in results.csv under `members`. */
+  name: string;
+  /** In-distribution training data (what fitted detectors learn from); absent where no detector needs it. */
+  train?: string | undefined;
+  /** In-distribution test data. */
+  test: string;
+  /** OoD set's name → file. */
+  out: Record<string, string>;
+}
+
+export interface DetectorChoice {
+  name: string;
+  /** Overrides of the detector's default parameters, for instance `{ k: 50 }` or `{ temperature: 1 }`. */
+  parameters: Record<string, number>;
+}
+
+export interface EvaluationInput {
+  /** Name of the in-distribution set. */
+  in: string;
+  /** Canonical architecture id, for instance `cifar-resnet18-w16`. */
+  arch: string;
+  members: MemberFeatures[];
+  /** Each an ensemble, by member names. */
+  ensembles: string[][];
+  detectors: DetectorChoice[];
+  threads: number;
+}
+
+/** One row of results.csv. Fractions, not percent. */
+export interface ResultRow {
+  in: string;
+  out: string;
+  arch: string;
+  detector: string;
+  kind: 'mode' | 'ensemble';
+  /** Member names joined by `+`. */
+  members: string;
+  n_in: number;
+  n_out: number;
+  auroc: number;
+  aupr_in: number;
+  aupr_out: number;
+  fpr95: number;
+}
+
+/** Scores of one subset (a mode or an ensemble), one detector: larger = in-distribution; in data-set order. */
+export interface ScoreSet {
+  detector: string;
+  members: string[];
+  in: Float64Array;
+  out: Record<string, Float64Array>;
+}
+
+export interface AccuracyRow {
+  kind: 'mode' | 'ensemble';
+  members: string;
+  n: number;
+  /** Fractions. `top5` is absent where there are fewer than six classes. */
+  top1: number;
+  top5?: number | undefined;
+}
+
+export interface Evaluation {
+  /** Name of the metrics' convention, see lib/metrics. */
+  convention: string;
+  in: string;
+  out: string[];
+  arch: string;
+  accuracy: AccuracyRow[];
+  rows: ResultRow[];
+  scores: ScoreSet[];
+  warnings: string[];
+}
