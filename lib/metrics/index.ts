@@ -1,0 +1,11 @@
+export { type Accuracy, accuracy } from './accuracy.js';
+export {
+  CONVENTIONS,
+  type Convention,
+  type ConventionName,
+  type MeasureOptions,
+  type Measures,
+  measure,
+} from './conventions.js';
+export { buildCurve, type Curve } from './curve.js';
+export { type Summary, summarize } from './stats.js';
