@@ -1,0 +1,145 @@
+import { readdir, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hasCode, ModeEnsembleError } from '../config/errors.js';
+import { ioError } from '../config/files.js';
+import { openSafetensors, readFloat32, readInt64, type Safetensors, tensorInfo } from './safetensors.js';
+
+const KEY = /^[0-9a-f]{64}$/;
+const LEFTOVER = /\.tmp-\d+/;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** One mode's outputs on one data set, in data-set order. Tensors are read when asked for and not kept. */
+export class FeatureFile {
+  private constructor(
+    private readonly file: Safetensors,
+    /** Rows N of every tensor. */
+    readonly count: number,
+    readonly classes: number,
+    /** Name of the tensor that is the penultimate feature, for instance `stage5`. */
+    readonly penultimate: string,
+  ) {}
+
+  /** @throws ModeEnsembleError E_DATA where the file is damaged or is no feature file; E_IO where it cannot be read */
+  static async open(path: string): Promise<FeatureFile> {
+    const file = await openSafetensors(path);
+    const [count = 0, classes = 0] = tensorInfo(file, 'logits', 'F32', 2).shape;
+    const penultimate = file.metadata.penultimate;
+    for (const field of ['key', 'penultimate']) {
+      if (!file.metadata[field]) {
+        throw new ModeEnsembleError('E_DATA', `${path} is no feature file: expected the field __metadata__.${field}.`);
+      }
+    }
+    const tensors = [
+      tensorInfo(file, penultimate as string, 'F32', 2),
+      tensorInfo(file, 'labels', 'I64', 1),
+      tensorInfo(file, 'predictions', 'I64', 1),
+    ];
+    for (const { name, shape } of tensors) {
+      if (shape[0] !== count) {
+        throw new ModeEnsembleError('E_DATA', `${path}: tensor "${name}": expected ${count} rows, found ${shape[0]}.`);
+      }
+    }
+    return new FeatureFile(file, count, classes, penultimate as string);
+  }
+
+  get path(): string {
+    return this.file.path;
+  }
+
+  get metadata(): Readonly<Record<string, string>> {
+    return this.file.metadata;
+  }
+
+  /** Shape of any tensor in the file; undefined where there is none of that name. */
+  shape(name: string): readonly number[] | undefined {
+    return this.file.tensors.get(name)?.shape;
+  }
+
+  logits(): Promise<Float32Array> {
+    return this.tensor('logits'); // [N, C]
+  }
+
+  /** Any float32 tensor, row-major. */
+  tensor(name: string): Promise<Float32Array> {
+    return readFloat32(this.file, name);
+  }
+
+  labels(): Promise<Int32Array> {
+    return readInt64(this.file, 'labels'); // [N]
+  }
+
+  predictions(): Promise<Int32Array> {
+    return readInt64(this.file, 'predictions'); // [N]
+  }
+}
+
+/** A folder of feature files, each found by what its content depends on (see featureKey). */
+export class FeatureStore {
+  constructor(readonly folder: string) {}
+
+  /** Where the file of this key is or belongs. */
+  path(key: string): string {
+    if (!KEY.test(key)) throw new ModeEnsembleError('E_CONFIG', `"${key}" is no feature key (64 hexadecimal digits).`);
+    return join(this.folder, `${key}.safetensors`);
+  }
+
+  /**
+   * True when a whole file is there whose own metadata names this key. A damaged or foreign file counts as absent: what
+   * is extracted anew takes its place.
+   */
+  async has(key: string): Promise<boolean> {
+    try {
+      return (await FeatureFile.open(this.path(key))).metadata.key === key;
+    } catch (error) {
+      if (hasCode(error, 'E_DATA') || isAbsent(error)) return false;
+      throw error;
+    }
+  }
+
+  /** By key (then the file must carry that key) or by path. @throws ModeEnsembleError E_DATA, E_IO */
+  async open(keyOrPath: string): Promise<FeatureFile> {
+    if (!KEY.test(keyOrPath)) return FeatureFile.open(keyOrPath);
+    const file = await FeatureFile.open(this.path(keyOrPath));
+    if (file.metadata.key !== keyOrPath) {
+      throw new ModeEnsembleError('E_DATA', `${file.path} holds other features: its key is ${file.metadata.key}.`);
+    }
+    return file;
+  }
+
+  /**
+   * Removes temporary files (`*.tmp-<pid>…`) that a killed process left more than a day ago.
+   *
+   * @returns the names of what was removed
+   */
+  async sweep(now: number = Date.now()): Promise<string[]> {
+    const removed: string[] = [];
+    for (const name of await this.names()) {
+      if (!LEFTOVER.test(name)) continue;
+      const path = join(this.folder, name);
+      try {
+        const info = await stat(path);
+        if (!info.isFile() || now - info.mtimeMs <= DAY_MS) continue;
+        await unlink(path);
+        removed.push(name);
+      } catch (error) {
+        // Another process may sweep at the same time.
+        if (!isAbsent(ioError(error, path, 'removed'))) throw ioError(error, path, 'removed');
+      }
+    }
+    return removed;
+  }
+
+  private async names(): Promise<string[]> {
+    try {
+      return (await readdir(this.folder)).sort();
+    } catch (error) {
+      const mapped = ioError(error, this.folder, 'read');
+      if (isAbsent(mapped)) return [];
+      throw mapped;
+    }
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+}
