@@ -25,6 +25,11 @@ export const CONVENTIONS: Readonly<Record<ConventionName, Convention>> = {
   },
 };
 
+/** The line that belongs beside every number of an evaluation. */
+export function describeConvention(name: string): string {
+  return Object.hasOwn(CONVENTIONS, name) ? CONVENTIONS[name as ConventionName].summary : `convention "${name}"`;
+}
+
 /** All are fractions, 0 to 1. */
 export interface Measures {
   auroc: number;

@@ -3,6 +3,7 @@ export {
   CONVENTIONS,
   type Convention,
   type ConventionName,
+  describeConvention,
   type MeasureOptions,
   type Measures,
   measure,
