@@ -16,7 +16,7 @@ export function getDetector(name: string): Detector {
   const found = DETECTORS.find((detector) => detector.name === wanted);
   if (found) return found;
   const names = DETECTORS.map((detector) => detector.name);
-  throw new ConfigError(`Unknown detector "${name}"; ${suggestion(name, names)}.`);
+  throw new ConfigError(`Unknown detector "${name}"; ${suggestion(name, names)}`);
 }
 
 /**
@@ -32,7 +32,7 @@ export function resolveParameters(
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
     const hint = known.length > 0 ? suggestion(name, known) : 'it has none';
-    throw new ConfigError(`Detector ${detector.name} has no parameter "${name}"; ${hint}.`);
+    throw new ConfigError(`Detector ${detector.name} has no parameter "${name}"; ${hint}`);
   }
   const entries = Object.entries(detector.parameters).map(([name, parameter]) => {
     const value = Object.hasOwn(given, name) ? given[name] : parameter.default;

@@ -52,7 +52,7 @@ export function resolveSubset(given: string | readonly string[], names: readonly
   const shown = joinMembers(wanted);
   for (const [index, name] of wanted.entries()) {
     if (!names.includes(name)) {
-      throw new ConfigError(`Ensemble ${shown}: there is no mode "${name}"; ${suggestion(name, names)}.`);
+      throw new ConfigError(`Ensemble ${shown}: there is no mode "${name}"; ${suggestion(name, names)}`);
     }
     if (wanted.indexOf(name) !== index) throw new ConfigError(`Ensemble ${shown}: mode ${name} is given twice.`);
   }
