@@ -1,0 +1,197 @@
+#include "addon/options.h"
+
+#include <cmath>
+
+namespace mode_ensemble::addon {
+namespace {
+
+// Random 128 bits: tells our externals from anyone else's.
+constexpr napi_type_tag kDataTag{0x6d6f64652d656e73ull, 0x656d626c65d474a1ull};
+
+[[noreturn]] void wrong(const std::string& field, const std::string& expected, const Napi::Value& found) {
+  static const char* const names[] = {"undefined", "null",   "a boolean", "a number",  "a string",
+                                      "a symbol",  "object", "function",  "an external", "a bigint"};
+  const int type = found.IsEmpty() ? 0 : static_cast<int>(found.Type());
+  throw Error(ErrorCode::config, field + ": expected " + expected + ", found " + names[type] + ".");
+}
+
+// One options object and where it stands in the whole, for messages.
+class Fields {
+ public:
+  Fields(const Napi::Value& value, std::string path) : path_(std::move(path)) {
+    if (!value.IsObject()) wrong(path_.empty() ? "options" : path_, "an object", value);
+    object_ = value.As<Napi::Object>();
+  }
+
+  std::string at(const std::string& name) const { return path_.empty() ? name : path_ + "." + name; }
+  Napi::Value value(const std::string& name) const { return object_.Get(name); }
+  Fields object(const std::string& name) const { return {value(name), at(name)}; }
+
+  std::string string(const std::string& name) const {
+    const auto v = value(name);
+    if (!v.IsString()) wrong(at(name), "a string", v);
+    return v.As<Napi::String>().Utf8Value();
+  }
+  bool boolean(const std::string& name) const {
+    const auto v = value(name);
+    if (!v.IsBoolean()) wrong(at(name), "true or false", v);
+    return v.As<Napi::Boolean>().Value();
+  }
+  double number(const std::string& name) const { return number(value(name), at(name)); }
+  int64_t integer(const std::string& name) const {
+    const double number_value = number(name);
+    if (std::floor(number_value) != number_value || std::fabs(number_value) > 9007199254740991.0)
+      throw Error(ErrorCode::config, at(name) + ": expected a whole number, found " + std::to_string(number_value) + ".");
+    return static_cast<int64_t>(number_value);
+  }
+  std::vector<std::string> strings(const std::string& name) const { return strings(value(name), at(name)); }
+  std::array<double, 3> triple(const std::string& name) const {
+    const auto v = value(name);
+    if (!v.IsArray() || v.As<Napi::Array>().Length() != 3) wrong(at(name), "three numbers", v);
+    std::array<double, 3> out{};
+    for (uint32_t i = 0; i < 3; ++i) out[i] = number(v.As<Napi::Array>().Get(i), at(name));
+    return out;
+  }
+  std::map<std::string, std::string> dictionary(const std::string& name) const {
+    const Fields fields = object(name);
+    std::map<std::string, std::string> out;
+    const auto names = fields.object_.GetPropertyNames();
+    for (uint32_t i = 0; i < names.Length(); ++i) {
+      const auto key = names.Get(i).ToString().Utf8Value();
+      out[key] = fields.string(key);
+    }
+    return out;
+  }
+  template <typename Item>
+  auto list(const std::string& name, Item item) const {
+    const auto v = value(name);
+    if (!v.IsArray()) wrong(at(name), "a list", v);
+    const auto array = v.As<Napi::Array>();
+    std::vector<decltype(item(v, std::string()))> out;
+    for (uint32_t i = 0; i < array.Length(); ++i) out.push_back(item(array.Get(i), at(name) + "[" + std::to_string(i) + "]"));
+    return out;
+  }
+  static std::vector<std::string> strings(const Napi::Value& v, const std::string& where) {
+    if (!v.IsArray()) wrong(where, "a list of strings", v);
+    const auto array = v.As<Napi::Array>();
+    std::vector<std::string> out;
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const Napi::Value item = array.Get(i);
+      if (!item.IsString()) wrong(where, "a list of strings", item);
+      out.push_back(item.As<Napi::String>().Utf8Value());
+    }
+    return out;
+  }
+
+ private:
+  static double number(const Napi::Value& v, const std::string& where) {
+    if (!v.IsNumber()) wrong(where, "a number", v);
+    const double out = v.As<Napi::Number>().DoubleValue();
+    if (!std::isfinite(out)) throw Error(ErrorCode::config, where + ": expected a finite number.");
+    return out;
+  }
+
+  std::string path_;
+  Napi::Object object_;
+};
+
+ArchOptions arch(const Fields& fields) {
+  return {fields.string("name"), fields.integer("width"), fields.integer("classes")};
+}
+
+TransformOptions transform(const Fields& fields) {
+  TransformOptions out{fields.integer("size"), fields.triple("mean"), fields.triple("std")};
+  if (out.size < 1 || out.size > 4096)
+    throw Error(ErrorCode::config, fields.at("size") + ": expected 1 to 4096, found " + std::to_string(out.size) + ".");
+  for (const double s : out.std)
+    if (s <= 0) throw Error(ErrorCode::config, fields.at("std") + ": expected numbers above 0.");
+  return out;
+}
+
+}  // namespace
+
+Napi::Value make_data_handle(Napi::Env env, std::shared_ptr<const DataSet> data) {
+  auto handle = Napi::External<DataHolder>::New(env, new DataHolder{std::move(data)},
+                                                [](Napi::Env, DataHolder* holder) { delete holder; });
+  handle.TypeTag(&kDataTag);
+  return handle;
+}
+
+DataHolder* data_holder(const Napi::Value& value) {
+  if (!value.IsExternal()) return nullptr;
+  const auto external = value.As<Napi::External<DataHolder>>();
+  return external.CheckTypeTag(&kDataTag) ? external.Data() : nullptr;
+}
+
+std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std::string& field) {
+  const DataHolder* holder = data_holder(value);
+  if (!holder) wrong(field, "a data handle", value);
+  if (!holder->data) throw Error(ErrorCode::config, field + ": this data set has been disposed of.");
+  return holder->data;
+}
+
+OpenDataOptions read_open_data_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {fields.string("reader"), fields.string("path"), fields.string("split"), fields.boolean("skipBadImages")};
+}
+
+TrainOptions read_train_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  const Fields augment = fields.object("augment");
+  TrainOptions out;
+  out.arch = arch(fields.object("arch"));
+  out.seed = fields.integer("seed");
+  out.train = open_data_of(fields.value("train"), "train");
+  out.test = open_data_of(fields.value("test"), "test");
+  out.transform = transform(fields.object("transform"));
+  out.augment = {augment.integer("cropPadding"), augment.boolean("flip")};
+  out.epochs = fields.integer("epochs");
+  out.batchSize = fields.integer("batchSize");
+  out.learningRate = fields.number("learningRate");
+  out.momentum = fields.number("momentum");
+  out.nesterov = fields.boolean("nesterov");
+  out.weightDecay = fields.number("weightDecay");
+  out.precision = fields.string("precision");
+  out.threads = fields.integer("threads");
+  out.workers = fields.integer("workers");
+  out.checkpoint = fields.string("checkpoint");
+  out.metadata = fields.dictionary("metadata");
+  return out;
+}
+
+ExtractOptions read_extract_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  ExtractOptions out;
+  out.arch = arch(fields.object("arch"));
+  out.members = fields.list("members", [](const Napi::Value& item, const std::string& where) {
+    const Fields member(item, where);
+    return ExtractMember{member.string("checkpoint"), member.string("output"), member.dictionary("metadata")};
+  });
+  out.data = open_data_of(fields.value("data"), "data");
+  out.transform = transform(fields.object("transform"));
+  out.batchSize = fields.integer("batchSize");
+  out.precision = fields.string("precision");
+  out.threads = fields.integer("threads");
+  out.workers = fields.integer("workers");
+  return out;
+}
+
+NeighboursOptions read_neighbours_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  NeighboursOptions out;
+  out.bank = fields.strings("bank");
+  out.queries = fields.list("queries", [](const Napi::Value& item, const std::string& where) {
+    return Fields::strings(item, where);
+  });
+  out.tensor = fields.string("tensor");
+  out.k = fields.integer("k");
+  out.threads = fields.integer("threads");
+  return out;
+}
+
+InitWeightsOptions read_init_weights_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {arch(fields.object("arch")), fields.integer("seed"), fields.string("output"), fields.dictionary("metadata")};
+}
+
+}  // namespace mode_ensemble::addon

@@ -1,0 +1,29 @@
+// Reads the options objects of lib/native/contract.ts into the C++ structs of the same field names. Nothing is
+// defaulted here: a field that is missing or of another type is E_CONFIG with the field's name.
+#pragma once
+#include "addon/napi_env.h"
+#include "data/dataset.h"
+#include "extract/extract.h"
+#include "linalg/neighbours.h"
+#include "train/train.h"
+
+namespace mode_ensemble::addon {
+
+// What a type-tagged external holds. Null once disposed of; jobs keep their own reference.
+struct DataHolder {
+  std::shared_ptr<const DataSet> data;
+};
+
+Napi::Value make_data_handle(Napi::Env env, std::shared_ptr<const DataSet> data);
+// Null where the value is not one of our handles.
+DataHolder* data_holder(const Napi::Value& value);
+// Throws Error(config) where the handle is foreign or disposed of.
+std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std::string& field);
+
+OpenDataOptions read_open_data_options(const Napi::Value& value);
+TrainOptions read_train_options(const Napi::Value& value);
+ExtractOptions read_extract_options(const Napi::Value& value);
+NeighboursOptions read_neighbours_options(const Napi::Value& value);
+InitWeightsOptions read_init_weights_options(const Napi::Value& value);
+
+}  // namespace mode_ensemble::addon

@@ -1,0 +1,40 @@
+// The one pass: each image is decoded once and goes through each member once; what the detectors need is written to
+// one feature file a member.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "models/registry.h"
+#include "runtime/context.h"
+
+namespace mode_ensemble {
+
+struct ExtractMember {
+  std::string checkpoint;
+  std::string output;
+  std::map<std::string, std::string> metadata;
+};
+
+struct ExtractOptions {
+  ArchOptions arch;
+  std::vector<ExtractMember> members;
+  std::shared_ptr<const DataSet> data;
+  TransformOptions transform;
+  int64_t batchSize = 0;
+  std::string precision;
+  int64_t threads = 0, workers = 0;
+};
+
+struct ExtractResult {
+  int64_t count = 0;
+  std::vector<std::string> skipped;  // the first hundred names
+  int64_t skippedCount = 0;
+  double seconds = 0;
+};
+
+ExtractResult extract(const ExtractOptions& options, JobContext& context);
+
+}  // namespace mode_ensemble

@@ -1,0 +1,25 @@
+// Exact k-nearest-neighbour distances over stored features. Source of the rule: Sun et al., ICML 2022 (kNN), fused over
+// modes as Fang et al., IJCV 2024: the mean of the raw features, divided by (its L2 norm + 1e-10).
+#pragma once
+#include <string>
+#include <vector>
+
+#include "runtime/context.h"
+
+namespace mode_ensemble {
+
+struct NeighboursOptions {
+  std::vector<std::string> bank;                  // a file a member
+  std::vector<std::vector<std::string>> queries;  // for each set a file a member
+  std::string tensor;
+  int64_t k = 0;
+  int64_t threads = 0;
+};
+
+struct NeighboursResult {
+  std::vector<std::vector<float>> distances;  // squared L2 to the k-th nearest, per set and row
+};
+
+NeighboursResult neighbours(const NeighboursOptions& options, JobContext& context);
+
+}  // namespace mode_ensemble
