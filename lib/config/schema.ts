@@ -1,0 +1,148 @@
+/**
+ * The experiment file's schema and defaults. Every message here is the text after "expected": the sentence around it
+ * (file, field, what was found) is made in check.ts, for the file's fields and the command line's flags alike.
+ */
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+
+const MAX_SEED = 2 ** 32 - 1;
+
+function whole(from: number, to: number, text: string) {
+  return z.int({ error: text }).min(from, text).max(to, text);
+}
+
+function count(from = 1) {
+  return whole(from, Number.MAX_SAFE_INTEGER, `a whole number of at least ${from}`);
+}
+
+function name(text: string) {
+  return z.string({ error: text }).trim().min(1, text);
+}
+
+function flag() {
+  return z.boolean({ error: 'true or false' });
+}
+
+const seed = whole(0, MAX_SEED, `a whole number from 0 to ${MAX_SEED}`);
+const precision = z.enum(['float32', 'bfloat16'], { error: 'float32 or bfloat16' });
+
+/** Refuses a list in which a value stands twice, and names the value. */
+function distinct(what: string) {
+  return (values: (number | string)[], context: z.RefinementCtx) => {
+    const twice = values.find((value, index) => values.indexOf(value) !== index);
+    if (twice !== undefined) {
+      context.addIssue({ code: 'custom', message: `${what} ${twice} is given twice`, params: { isSentence: true } });
+    }
+  };
+}
+
+function seedList(least: number) {
+  const text = `a list of at least ${least === 1 ? 'one seed' : `${least} seeds`}`;
+  return z.array(seed, { error: text }).min(least, text).superRefine(distinct('seed'));
+}
+
+const sizeText = 'a whole number of at least 2';
+const ensemblesText = 'all, {size: N}, or lists of seeds such as [[1000, 1100], [1000, 1200]]';
+const detectorText = 'the name of a detector, or its name with parameters such as {knn: {k: 50}}';
+const number = z.number({ error: 'a number' });
+
+const detector = z.union(
+  [
+    z.string(),
+    z
+      .record(z.string(), z.record(z.string(), number).nullable())
+      .refine((value) => Object.keys(value).length === 1, detectorText),
+  ],
+  { error: detectorText },
+);
+
+/** The checks of single fields, shared by the file and the flags. */
+export const fields = {
+  seed,
+  seeds: seedList(1),
+  width: count(),
+  epochs: count(),
+  batchSize: count(),
+  learningRate: z.number({ error: 'a number above 0' }).positive('a number above 0'),
+  momentum: z
+    .number({ error: 'a number from 0 to below 1' })
+    .min(0, 'a number from 0 to below 1')
+    .lt(1, 'a number from 0 to below 1'),
+  nesterov: flag(),
+  weightDecay: z.number({ error: 'a number of at least 0' }).min(0, 'a number of at least 0'),
+  cropPadding: count(0),
+  flip: flag(),
+  precision,
+  threads: whole(1, 4096, 'a whole number from 1 to 4096'),
+  workers: whole(1, 4096, 'a whole number from 1 to 4096'),
+  k: count(),
+} as const;
+
+/** How a mode is trained; the defaults are the paper's recipe for CIFAR-10 (Fang et al. 2024, section on CIFAR-10). */
+export const trainSchema = z.strictObject(
+  {
+    epochs: fields.epochs.default(150),
+    batchSize: fields.batchSize.default(256),
+    learningRate: fields.learningRate.default(0.1),
+    momentum: fields.momentum.default(0.9),
+    nesterov: fields.nesterov.default(false),
+    weightDecay: fields.weightDecay.default(1e-4),
+    cropPadding: fields.cropPadding.default(4),
+    flip: fields.flip.default(true),
+    precision: fields.precision.default('float32'),
+  },
+  { error: 'a mapping of training settings' },
+);
+
+export const evaluateSchema = z.strictObject(
+  {
+    batchSize: fields.batchSize.default(256),
+    precision: fields.precision.default('float32'),
+    detectors: z
+      .array(detector, { error: 'a list of detectors' })
+      .min(1, 'a list of at least one detector')
+      .default(['msp', 'energy', 'knn']),
+    ensembles: z
+      .union(
+        [
+          z.literal('all'),
+          z.strictObject({ size: whole(2, Number.MAX_SAFE_INTEGER, sizeText) }),
+          z.array(z.array(seed, { error: ensemblesText }).min(2, ensemblesText)).min(1, ensemblesText),
+        ],
+        { error: ensemblesText },
+      )
+      .default('all'),
+  },
+  { error: 'a mapping of evaluation settings' },
+);
+
+const specText = 'a data set such as cifar10:DIR, folder:DIR or builtin:shapes';
+const outText = 'a list of at least one OoD data set such as SVHN=folder:DIR';
+
+/** The experiment file. `name` and `run` have defaults made from the file's name. */
+export const experimentSchema = z.strictObject(
+  {
+    name: name('a title').optional(),
+    run: name('a folder').optional(),
+    root: name('a folder').default('.'),
+    in: name(specText),
+    out: z.array(name(specText), { error: outText }).min(1, outText),
+    arch: name('the name of an architecture, for instance cifar-resnet18'),
+    width: fields.width.optional(),
+    seeds: fields.seeds,
+    train: trainSchema.prefault({}),
+    evaluate: evaluateSchema.prefault({}),
+    skipBadImages: flag().default(false),
+    threads: fields.threads.default(() => availableParallelism()),
+    workers: fields.workers.default(2),
+  },
+  { error: 'a mapping of settings' },
+);
+
+export type TrainSettings = z.output<typeof trainSchema>;
+export type EvaluateSettings = z.output<typeof evaluateSchema>;
+
+/** An experiment with every default filled in. */
+export type Experiment = Omit<z.output<typeof experimentSchema>, 'name' | 'run'> & { name: string; run: string };
+/** What an experiment file holds: everything with a default may be left out. */
+export type ExperimentInput = z.input<typeof experimentSchema>;
