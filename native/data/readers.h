@@ -1,0 +1,27 @@
+// What registry.cc opens, and what the readers share.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/reader.h"
+
+namespace mode_ensemble {
+
+std::shared_ptr<const Reader> open_cifar10(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_folder(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_builtin(const OpenDataOptions& options, const Tick& tick);
+
+inline void report(const Tick& tick, int64_t done, int64_t total) {
+  if (tick) tick(done, total);
+}
+
+// "a, b and 3 more", quoted; for messages that say what is there.
+std::string listed(const std::vector<std::string>& names, size_t at_most = 8);
+
+// Throws Error(data) where a folder is missing, no folder, or cannot be listed. `what` it is for, as in
+// "CIFAR-10".
+void require_folder(const std::string& path, const std::string& what);
+
+}  // namespace mode_ensemble

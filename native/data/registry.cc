@@ -1,0 +1,63 @@
+// The table of readers. A new one: a file beside this, its open function in readers.h, a row here.
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "data/reader.h"
+#include "data/readers.h"
+#include "runtime/error.h"
+
+namespace mode_ensemble {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Row {
+  const char* name;
+  std::shared_ptr<const Reader> (*open)(const OpenDataOptions&, const Tick&);
+};
+
+constexpr Row kReaders[] = {
+    {"builtin", open_builtin},
+    {"cifar10", open_cifar10},
+    {"folder", open_folder},
+};
+
+}  // namespace
+
+std::shared_ptr<const Reader> open_reader(const OpenDataOptions& options, const Tick& tick) {
+  std::vector<std::string> names;
+  for (const Row& row : kReaders) {
+    if (options.reader == row.name) return row.open(options, tick);
+    names.push_back(row.name);
+  }
+  throw Error(ErrorCode::config,
+              "unknown reader '" + options.reader + "': expected one of " + listed(names) + ".");
+}
+
+std::string listed(const std::vector<std::string>& names, size_t at_most) {
+  if (names.empty()) return "nothing";
+  const size_t shown = std::min(names.size(), at_most);
+  std::string text;
+  for (size_t i = 0; i < shown; ++i) {
+    if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
+    text += "'" + names[i] + "'";
+  }
+  if (shown < names.size()) text += " and " + std::to_string(names.size() - shown) + " more";
+  return text;
+}
+
+void require_folder(const std::string& path, const std::string& what) {
+  std::error_code failure;
+  const fs::file_status status = fs::status(path, failure);
+  if (fs::is_directory(status)) {
+    fs::directory_iterator entries(path, failure);
+    if (!failure) return;
+  }
+  std::string reason = failure ? failure.message() : "it is a file";
+  if (status.type() == fs::file_type::not_found) reason = "there is no such folder";
+  throw Error(ErrorCode::data,
+              "cannot open '" + path + "' for " + what + ": expected a folder, but " + reason + ".");
+}
+
+}  // namespace mode_ensemble
