@@ -1,0 +1,105 @@
+import { ConfigError } from '../config/errors.js';
+import type { EvaluateSettings, Experiment } from '../config/schema.js';
+import { type DataSpec, parseDataSpec, parseOutSpecs } from '../data/spec.js';
+import { getDetector, resolveParameters } from '../detectors/index.js';
+import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
+import { type ModeArch, resolveArch } from '../modes/arch.js';
+import type { ArchitectureInfo } from '../native/contract.js';
+import type { DetectorChoice } from './types.js';
+
+/** An experiment with its names looked up: nothing in it can be mistyped any more. */
+export interface Plan {
+  experiment: Experiment;
+  arch: ModeArch;
+  in: DataSpec;
+  out: DataSpec[];
+  detectors: DetectorChoice[];
+  /** Each an ensemble, by the seeds of its members. */
+  ensembles: string[][];
+}
+
+/**
+ * Looks up every name in an experiment.
+ *
+ * @param where what errors name first, for instance the experiment's file
+ * @throws ConfigError
+ */
+export function planExperiment(
+  experiment: Experiment,
+  where = 'experiment',
+  architectures?: readonly ArchitectureInfo[],
+): Plan {
+  const inSpec = parseDataSpec(experiment.in, `${where}: in`);
+  if (inSpec.split !== undefined) {
+    const found = `found ?split=${inSpec.split}`;
+    throw new ConfigError(`${where}: in: expected a set without a split, as a run takes both train and test, ${found}`);
+  }
+  const out = experiment.out.map((text, index) => ({ text, where: `${where}: out[${index}]` }));
+  return {
+    experiment,
+    arch: resolveArch(experiment.arch, experiment.width, { where: `${where}: arch`, architectures }),
+    in: inSpec,
+    out: parseOutSpecs(out, inSpec),
+    detectors: chooseDetectors(experiment.evaluate.detectors, `${where}: evaluate.detectors`),
+    ensembles: chooseEnsembles(
+      experiment.evaluate.ensembles,
+      experiment.seeds.map(String),
+      `${where}: evaluate.ensembles`,
+    ),
+  };
+}
+
+/**
+ * Looks up detectors and their parameters, and fills in the defaults of these.
+ *
+ * @throws ConfigError that suggests the nearest name
+ */
+export function chooseDetectors(choices: EvaluateSettings['detectors'], where: string): DetectorChoice[] {
+  const chosen = choices.map((choice) => {
+    const [name, parameters] = typeof choice === 'string' ? [choice, {}] : (Object.entries(choice)[0] ?? ['', {}]);
+    return named(where, () => {
+      const detector = getDetector(name.trim());
+      return { name: detector.name, parameters: resolveParameters(detector, parameters ?? {}) };
+    });
+  });
+  const names = chosen.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new ConfigError(`${where}: detector ${twice} is given twice`);
+  return chosen;
+}
+
+/** True where a detector learns from the training data's features. */
+export function needsTrainFeatures(choices: readonly DetectorChoice[]): boolean {
+  return choices.some(({ name }) => getDetector(name).needs.fit === 'train');
+}
+
+/**
+ * The ensembles that are asked for, by member names; none where there are fewer than two members.
+ *
+ * @param members all member names, in order
+ * @throws ConfigError for members that are not there or stand twice, and for sizes that cannot be made
+ */
+export function chooseEnsembles(
+  wanted: 'all' | { size: number } | readonly (readonly (number | string)[])[],
+  members: readonly string[],
+  where: string,
+): string[][] {
+  if (wanted === 'all') return members.length < 2 ? [] : [[...members]];
+  return named(where, () => {
+    if ('size' in wanted) return subsetsOfSize(members, wanted.size);
+    return resolveSubsets(
+      wanted.map((ensemble) => ensemble.map(String)),
+      members,
+    );
+  });
+}
+
+/** Runs a look-up whose errors do not know which field they are about, and lets them begin with it. */
+function named<T>(where: string, lookUp: () => T): T {
+  try {
+    return lookUp();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(`${where}: ${error.message}`, { cause: error });
+  }
+}

@@ -1,0 +1,154 @@
+import type { DataSet } from '../data/open.js';
+import { EXTRACTOR_VERSION, featureKey } from '../features/key.js';
+import { FeatureFile, type FeatureStore } from '../features/store.js';
+import type { ModeArch } from '../modes/arch.js';
+import type { Addon, Precision, TransformOptions } from '../native/contract.js';
+import { type JobHooks, startJob } from '../native/job.js';
+import { getAddon } from '../native/load.js';
+import type { MemberFeatures } from './types.js';
+
+/** The last stage, averaged over space: what distances are taken in (the contract names the tensors). */
+const PENULTIMATE = 'stage5';
+
+/** As a job's, and told what is done next, for instance `train seed 1000` or `extract textures`. */
+export interface StageHooks extends JobHooks {
+  onStage?: ((stage: string) => void) | undefined;
+}
+
+/** A mode whose features are wanted. */
+export interface ExtractedMember {
+  /** The mode's seed, or the name of its checkpoint. */
+  name: string;
+  checkpoint: string;
+  /** SHA-256 (hex) of the checkpoint. */
+  weightsHash: string;
+}
+
+export interface FeatureSets {
+  /** In-distribution training data; only where a detector learns from it. */
+  train?: DataSet | undefined;
+  /** In-distribution test data. */
+  test: DataSet;
+  out: readonly DataSet[];
+}
+
+export interface ExtractSettings {
+  arch: ModeArch;
+  /** Outputs of the networks. */
+  classes: number;
+  members: readonly ExtractedMember[];
+  sets: FeatureSets;
+  transform: TransformOptions;
+  store: FeatureStore;
+  batchSize: number;
+  precision: Precision;
+  threads: number;
+  workers: number;
+  addon?: Addon | undefined;
+}
+
+export interface ExtractedFeatures {
+  members: MemberFeatures[];
+  /** Feature files made now, and those that were there. */
+  made: number;
+  reused: number;
+  /** Images passed over because they cannot be decoded, by the set's name; sets without any are left out. */
+  skipped: Record<string, number>;
+}
+
+/**
+ * Makes the feature files that are missing: one job for each data set, so that each image is decoded once and goes
+ * through each network once. What is in the store under the right key is not made again.
+ *
+ * @throws ModeEnsembleError E_DATA for images that cannot be read, E_CHECKPOINT for weights of another shape,
+ *   E_ABORTED, E_IO; finished feature files stay
+ */
+export async function extractFeatures(settings: ExtractSettings, hooks: StageHooks = {}): Promise<ExtractedFeatures> {
+  const { members, sets } = settings;
+  const result: ExtractedFeatures = { members: [], made: 0, reused: 0, skipped: {} };
+  const extract = (set: DataSet, label: string) => extractSet(settings, set, label, result, hooks);
+  const test = await extract(sets.test, `${sets.test.name} (test)`);
+  const train = sets.train && (await extract(sets.train, `${sets.train.name} (train)`));
+  const out = new Map<string, string[]>();
+  for (const set of sets.out) out.set(set.name, await extract(set, set.name));
+  result.members = members.map(({ name }, index) => ({
+    name,
+    train: train?.[index],
+    test: test[index] as string,
+    out: Object.fromEntries([...out].map(([set, files]) => [set, files[index] as string])),
+  }));
+  return result;
+}
+
+/** The feature files of one set, one a member. */
+async function extractSet(
+  settings: ExtractSettings,
+  set: DataSet,
+  label: string,
+  result: ExtractedFeatures,
+  hooks: StageHooks,
+): Promise<string[]> {
+  const { arch, classes, members, transform, store, batchSize, precision, threads, workers } = settings;
+  const addon = settings.addon ?? getAddon();
+  const network = { name: arch.name, width: arch.width, classes };
+  // Files made while bad images were passed over have fewer rows than a run that does not allow it may use.
+  const fingerprint = set.skipBadImages ? `${set.fingerprint}+skip` : set.fingerprint;
+  const files = await Promise.all(
+    members.map(async ({ checkpoint, weightsHash }) => {
+      const source = { weights: weightsHash, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
+      const key = featureKey({ ...source, arch: network });
+      return { checkpoint, key, path: store.path(key), isThere: await store.has(key) };
+    }),
+  );
+  // Two checkpoints with the same bytes share one feature file.
+  const missing = files.filter(
+    ({ key, isThere }, index) => !isThere && files.findIndex((other) => other.key === key) === index,
+  );
+  result.made += missing.length;
+  result.reused += files.length - missing.length;
+  if (missing.length > 0) {
+    hooks.onStage?.(`extract ${label}`);
+    await startJob(
+      (sink) =>
+        addon.extract(
+          {
+            arch: network,
+            members: missing.map(({ checkpoint, key, path }) => ({
+              checkpoint,
+              output: path,
+              metadata: { key, fingerprint, penultimate: PENULTIMATE },
+            })),
+            data: set.handle,
+            transform,
+            batchSize,
+            precision,
+            threads,
+            workers,
+          },
+          sink,
+        ),
+      hooks,
+    ).done;
+  }
+  if (set.skipBadImages) await countSkipped(set, label, files, result, hooks);
+  return files.map(({ path }) => path);
+}
+
+async function countSkipped(
+  set: DataSet,
+  label: string,
+  files: readonly { path: string }[],
+  result: ExtractedFeatures,
+  hooks: StageHooks,
+): Promise<void> {
+  const [first] = files;
+  if (!first) return;
+  const skipped = set.count - (await FeatureFile.open(first.path)).count;
+  if (skipped === 0) return;
+  result.skipped[label] = skipped;
+  hooks.onLog?.({
+    type: 'log',
+    level: 'warning',
+    message: `${label}: ${skipped} of ${set.count} images cannot be decoded and are passed over`,
+  });
+}

@@ -1,0 +1,45 @@
+import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ioError, makeFolder } from '../config/files.js';
+import { modeFolder } from '../modes/find.js';
+
+/**
+ * Where a run keeps what it makes:
+ * ```
+ * experiment.json                 resolved settings, versions, hashes
+ * modes/<arch>/seed-<n>/          checkpoint.safetensors, log.jsonl
+ * features/                       the feature store
+ * scores/                         where scores are asked for without a folder of their own
+ * results.csv results.json report.html
+ * ```
+ * A file that is there is whole: each is written to a temporary name and renamed.
+ */
+export interface RunFolder {
+  readonly path: string;
+  readonly features: string;
+  readonly report: string;
+  readonly settings: string;
+  mode(archId: string, seed: number): string;
+}
+
+/**
+ * Creates the folder where it is missing and makes sure that it can be written, before hours are spent on it.
+ *
+ * @throws ModeEnsembleError E_IO
+ */
+export async function openRunFolder(path: string): Promise<RunFolder> {
+  const features = join(path, 'features');
+  await makeFolder(features);
+  for (const folder of [path, features]) {
+    await access(folder, constants.W_OK).catch((error) => {
+      throw ioError(error, folder, 'written');
+    });
+  }
+  return {
+    path,
+    features,
+    report: join(path, 'report.html'),
+    settings: join(path, 'experiment.json'),
+    mode: (archId, seed) => modeFolder(path, archId, seed),
+  };
+}

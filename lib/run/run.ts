@@ -1,0 +1,208 @@
+import { relative } from 'node:path';
+import { writeFileAtomic } from '../config/files.js';
+import { completeExperiment, loadExperiment } from '../config/load.js';
+import type { ExperimentInput } from '../config/schema.js';
+import { VERSION } from '../config/version.js';
+import { type DataSet, openData } from '../data/open.js';
+import type { DataSpec, Split } from '../data/spec.js';
+import { FeatureStore } from '../features/store.js';
+import { weightsHash } from '../modes/find.js';
+import { transformOf } from '../modes/metadata.js';
+import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.js';
+import type { Addon } from '../native/contract.js';
+import { getAddon } from '../native/load.js';
+import { evaluate } from './evaluate.js';
+import { needsTrainFeatures, type Plan, planExperiment } from './experiment.js';
+import { type ExtractedFeatures, type ExtractedMember, extractFeatures, type StageHooks } from './extract.js';
+import { openRunFolder, type RunFolder } from './folder.js';
+import { writeResults, writeScores } from './results.js';
+import { writeReport } from './run-report.js';
+import type { Evaluation } from './types.js';
+
+export interface RunHooks extends StageHooks {
+  /** What errors name; default: the experiment's file, or `experiment`. */
+  where?: string | undefined;
+  /** Where the scores go, `<scores>/<detector>/<members>/<data set>.npy`; without it they are not written. */
+  scores?: string | undefined;
+  addon?: Addon | undefined;
+}
+
+export interface RunResult {
+  evaluation: Evaluation;
+  /** The run folder. */
+  folder: string;
+  /** Seeds trained now, and those that were finished before. */
+  trained: number[];
+  reused: number[];
+  /** Feature files made now, and those that were there. */
+  features: { made: number; reused: number };
+  /** Images passed over because they cannot be decoded, by data set; only with skipBadImages. */
+  skipped: Record<string, number>;
+}
+
+/** The sets of an experiment, opened. */
+interface Sets extends Disposable {
+  train: DataSet;
+  test: DataSet;
+  out: DataSet[];
+}
+
+/**
+ * The main job: trains the modes that are missing, passes each data set once through all of them, evaluates, and
+ * writes experiment.json, results.csv, results.json and report.html into the run folder. What is finished there is
+ * used again; a run that was stopped goes on from it.
+ *
+ * @param experiment a YAML file, or its content as an object
+ * @throws ModeEnsembleError E_CONFIG, E_DATA, E_IO, E_ABORTED, …; finished modes and features stay
+ * @example
+ * const { evaluation } = await runExperiment('experiments/builtin.yaml', { onStage: console.error });
+ */
+export async function runExperiment(experiment: ExperimentInput | string, hooks: RunHooks = {}): Promise<RunResult> {
+  const isFile = typeof experiment === 'string';
+  const where = hooks.where ?? (isFile ? experiment : 'experiment');
+  const complete = isFile ? loadExperiment(experiment) : completeExperiment(experiment, where);
+  const addon = hooks.addon ?? getAddon();
+  const plan = planExperiment(complete, where, addon.architectures());
+  const folder = await openRunFolder(complete.run);
+  using sets = await openSets(plan, where, addon, hooks);
+  const modes = await trainModes(plan, sets, folder, addon, hooks);
+  const members = await hashModes(modes, hooks.signal);
+  const extracted = await extract(plan, sets, members, folder, addon, hooks);
+  hooks.onStage?.('evaluate');
+  const evaluation = await evaluate(
+    {
+      in: plan.in.name,
+      arch: plan.arch.id,
+      members: extracted.members,
+      ensembles: plan.ensembles,
+      detectors: plan.detectors,
+      threads: complete.threads,
+    },
+    hooks,
+  );
+  await writeResults(folder.path, evaluation);
+  if (hooks.scores !== undefined) await writeScores(hooks.scores, evaluation);
+  const record = describeRun(plan, sets, members, extracted, folder, addon);
+  await writeFileAtomic(folder.settings, `${JSON.stringify(record, null, 2)}\n`);
+  await writeReport(plan, folder, evaluation, record);
+  return {
+    evaluation,
+    folder: folder.path,
+    trained: modes.filter(({ isNew }) => isNew).map(({ seed }) => seed),
+    reused: modes.filter(({ isNew }) => !isNew).map(({ seed }) => seed),
+    features: { made: extracted.made, reused: extracted.reused },
+    skipped: extracted.skipped,
+  };
+}
+
+/** Opens all sets before anything is trained: what is missing shows in the first second. */
+async function openSets(plan: Plan, where: string, addon: Addon, hooks: StageHooks): Promise<Sets> {
+  const { root, skipBadImages } = plan.experiment;
+  hooks.onStage?.('open data');
+  const { signal, onProgress, onLog } = hooks;
+  const shared = { signal, onProgress, onLog, root, skipBadImages, addon };
+  const opened: DataSet[] = [];
+  const dispose = () => {
+    for (const set of opened) set.dispose();
+  };
+  const open = async (spec: DataSpec, field: string, split?: Split) => {
+    const set = await openData(spec, { ...shared, where: `${where}: ${field}`, split });
+    opened.push(set);
+    return set;
+  };
+  try {
+    const train = await open(plan.in, 'in', 'train');
+    const test = await open(plan.in, 'in', 'test');
+    requireSameClasses(train, test);
+    const out: DataSet[] = [];
+    for (const [index, spec] of plan.out.entries()) out.push(await open(spec, `out[${index}]`));
+    return { train, test, out, [Symbol.dispose]: dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+async function trainModes(plan: Plan, sets: Sets, folder: RunFolder, addon: Addon, hooks: StageHooks) {
+  const { arch, experiment } = plan;
+  const { seeds, train: settings, threads, workers } = experiment;
+  const modes: TrainedMode[] = [];
+  for (const seed of seeds) {
+    hooks.onStage?.(`train seed ${seed}`);
+    const place = { folder: folder.mode(arch.id, seed), addon };
+    const { train, test } = sets;
+    modes.push(await trainMode({ arch, seed, train, test, settings, threads, workers, ...place }, hooks));
+  }
+  return modes;
+}
+
+function hashModes(modes: readonly TrainedMode[], signal: AbortSignal | undefined): Promise<ExtractedMember[]> {
+  return Promise.all(
+    modes.map(async ({ seed, checkpoint }) => ({
+      name: String(seed),
+      checkpoint,
+      weightsHash: await weightsHash(checkpoint, signal),
+    })),
+  );
+}
+
+function extract(
+  plan: Plan,
+  sets: Sets,
+  members: readonly ExtractedMember[],
+  folder: RunFolder,
+  addon: Addon,
+  hooks: StageHooks,
+): Promise<ExtractedFeatures> {
+  const { arch, experiment, detectors } = plan;
+  const { threads, workers, evaluate: settings } = experiment;
+  return extractFeatures(
+    {
+      arch,
+      classes: sets.train.classes.length,
+      members,
+      sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
+      transform: transformOf(arch),
+      store: new FeatureStore(folder.features),
+      batchSize: settings.batchSize,
+      precision: settings.precision,
+      threads,
+      workers,
+      addon,
+    },
+    hooks,
+  );
+}
+
+/** What experiment.json holds. */
+export type RunRecord = ReturnType<typeof describeRun>;
+
+function describeRun(
+  plan: Plan,
+  sets: Sets,
+  members: readonly ExtractedMember[],
+  extracted: ExtractedFeatures,
+  folder: RunFolder,
+  addon: Addon,
+) {
+  const { version, libtorch, cpuCapability, compiler } = addon.info();
+  const about = ({ count, fingerprint }: DataSet) => ({ count, fingerprint });
+  return {
+    experiment: { ...plan.experiment, arch: plan.arch.name, width: plan.arch.width },
+    detectors: plan.detectors,
+    ensembles: plan.ensembles,
+    versions: { 'mode-ensemble': VERSION, addon: version, node: process.versions.node, libtorch, compiler },
+    machine: { platform: process.platform, arch: process.arch, cpuCapability },
+    data: {
+      classes: sets.train.classes,
+      in: { name: plan.in.name, train: about(sets.train), test: about(sets.test) },
+      out: sets.out.map((set) => ({ name: set.name, ...about(set) })),
+      skipped: extracted.skipped,
+    },
+    modes: members.map(({ name, checkpoint, weightsHash: sha256 }) => ({
+      seed: Number(name),
+      checkpoint: relative(folder.path, checkpoint),
+      sha256,
+    })),
+  };
+}
