@@ -41,7 +41,9 @@ function sentence(schema: z.ZodType, value: unknown, where: string, issue: z.cor
 }
 
 function join(where: string, path: readonly PropertyKey[], text: string): string {
-  return path.length === 0 ? `${where}: ${text}` : `${where}: ${fieldPath(path)}: ${text}`;
+  if (path.length === 0) return `${where}: ${text}`;
+  const field = fieldPath(path);
+  return field.startsWith('[') ? `${where}${field}: ${text}` : `${where}: ${field}: ${text}`;
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

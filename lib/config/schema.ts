@@ -107,7 +107,7 @@ export const evaluateSchema = z.strictObject(
         [
           z.literal('all'),
           z.strictObject({ size: whole(2, Number.MAX_SAFE_INTEGER, sizeText) }),
-          z.array(z.array(seed, { error: ensemblesText }).min(2, ensemblesText)).min(1, ensemblesText),
+          z.array(seedList(2)).min(1, ensemblesText),
         ],
         { error: ensemblesText },
       )

@@ -1,0 +1,119 @@
+import { Command, CommanderError } from 'commander';
+import { ERROR_CODES, type ErrorCode, hasCode } from '../config/errors.js';
+import { VERSION } from '../config/version.js';
+import { CommandContext } from './context.js';
+import { addDoctor } from './doctor.js';
+import { addEvalClean } from './eval-clean.js';
+import { addEvalOod } from './eval-ood.js';
+import { addRun } from './run.js';
+import { addTrain } from './train.js';
+
+/** One row a command, in the order of the help. */
+const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[] = [
+  addDoctor,
+  addRun,
+  addTrain,
+  addEvalClean,
+  addEvalOod,
+];
+
+const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+
+/**
+ * The command line. Results go to stdout; progress and errors, one sentence each, to stderr. Sets the exit code: 1 on a
+ * failure, 2 where a flag, a field or the usage is at fault, 130 where it was stopped.
+ */
+export async function main(argv: readonly string[] = process.argv): Promise<void> {
+  const context = new CommandContext();
+  const release = handleSignals(context);
+  ignoreClosedPipe();
+  try {
+    await makeProgram(context).parseAsync(argv);
+  } catch (error) {
+    context.progress.clear();
+    process.exitCode = report(error, context, argv.includes('--json'));
+  } finally {
+    context.progress.clear();
+    release();
+  }
+}
+
+export function makeProgram(context: CommandContext): Command {
+  const program = new Command('mode-ensemble')
+    .description(
+      'Trains networks from several seeds (modes) and measures how well each of them, and every ensemble of them, ' +
+        'tells out-of-distribution images from in-distribution ones.',
+    )
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    // Errors are printed in one place, see report().
+    .configureOutput({ outputError: () => {} })
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ mode-ensemble doctor
+  $ mode-ensemble run experiments/builtin.yaml
+  $ mode-ensemble help eval-ood`,
+    );
+  for (const add of COMMANDS) add(program, context);
+  return program;
+}
+
+/** Tells what went wrong; returns the exit code. */
+function report(error: unknown, context: CommandContext, isJson: boolean): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+  const { code, message } = explain(error, context);
+  if (isJson) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+  process.stderr.write(`mode-ensemble: ${message}\n`);
+  if (process.env.MODE_ENSEMBLE_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (code === 'E_ABORTED') return EXIT.stopped;
+  return code === 'E_CONFIG' ? EXIT.usage : EXIT.failed;
+}
+
+function explain(error: unknown, context: CommandContext): { code: ErrorCode | 'E_INTERNAL'; message: string } {
+  if (error instanceof CommanderError) return { code: 'E_CONFIG', message: usageMessage(error) };
+  if (hasCode(error, 'E_ABORTED')) {
+    const kept = context.kept === undefined ? '' : `; what was finished is kept in ${context.kept}`;
+    return { code: 'E_ABORTED', message: `stopped${kept}` };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const code = ERROR_CODES.find((known) => hasCode(error, known));
+  if (code) return { code, message };
+  return { code: 'E_INTERNAL', message: `${message} (a fault of the program; MODE_ENSEMBLE_DEBUG=1 shows where)` };
+}
+
+/** Commander's `error: unknown option '--epoch'\n(Did you mean --epochs?)` in one line. */
+function usageMessage({ code, message }: CommanderError): string {
+  if (code === 'commander.help') return 'a command is missing; mode-ensemble --help lists them';
+  return message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+}
+
+/** The first Ctrl-C (or SIGTERM) stops the work in order, the second ends the process at once. */
+function handleSignals(context: CommandContext): () => void {
+  const stop = () => {
+    if (context.signal.aborted) process.exit(EXIT.stopped);
+    context.progress.line('stopping; once more to stop at once');
+    context.abort.abort();
+  };
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const signal of signals) process.on(signal, stop);
+  // Native jobs do not keep the process alive by themselves.
+  const alive = setInterval(() => {}, 2 ** 30);
+  return () => {
+    clearInterval(alive);
+    for (const signal of signals) process.off(signal, stop);
+  };
+}
+
+/** `mode-ensemble … | head` closes stdout early; that is no error. */
+function ignoreClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit();
+      throw error;
+    });
+  }
+}

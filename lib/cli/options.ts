@@ -1,0 +1,69 @@
+/** Flags that several commands share, checked as the experiment file's fields are. */
+import { type Command, Option } from 'commander';
+import type { z } from 'zod';
+import { checkList, checkText } from '../config/check.js';
+import { fields, trainSchema } from '../config/schema.js';
+
+type FieldName = keyof typeof fields;
+
+/** A flag whose value is checked as the field of that name. */
+export function fieldOption(flags: string, field: FieldName, description: string): Option {
+  const long = /--[a-z-]+/.exec(flags)?.[0] ?? flags;
+  const schema: z.ZodType = fields[field];
+  const parse = field === 'seeds' ? checkList : checkText;
+  return new Option(flags, description).argParser((text: string) => parse(schema, text, long));
+}
+
+/** Collects a flag that may be given many times. */
+export function collect(text: string, before: string[] = []): string[] {
+  return [...before, text];
+}
+
+/** Collects a flag that may be given many times and takes lists. */
+export function collectList(text: string, before: string[] = []): string[] {
+  return [...before, ...splitList(text)];
+}
+
+export function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+const RECIPE = trainSchema.parse({});
+
+/** Every training setting: flag, field, description. */
+const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof typeof RECIPE, description: string][] = [
+  ['--epochs <n>', 'epochs', 'passes over the training data'],
+  ['--batch-size <n>', 'batchSize', 'images in a step'],
+  ['--learning-rate <x>', 'learningRate', 'at the start; it falls to 0 along a cosine'],
+  ['--momentum <x>', 'momentum', 'of the stochastic gradient descent'],
+  ['--weight-decay <x>', 'weightDecay', 'on all parameters'],
+  ['--crop-padding <pixels>', 'cropPadding', 'random crop after padding by so much; 0 for none'],
+  ['--precision <name>', 'precision', 'float32 or bfloat16'],
+];
+
+/** Adds the flags of a training; their values are read back with trainSettings. */
+export function addTrainOptions(command: Command): Command {
+  for (const [flags, field, description] of TRAIN_FLAGS) {
+    command.addOption(fieldOption(flags, field, `${description} (default: ${RECIPE[field]})`));
+  }
+  return command.option('--nesterov', 'Nesterov momentum').option('--no-flip', 'do not flip images at random');
+}
+
+export interface MachineFlags {
+  threads?: number;
+  workers?: number;
+}
+
+export function addMachineOptions(command: Command): Command {
+  return command
+    .addOption(fieldOption('--threads <n>', 'threads', 'compute threads (default: all)'))
+    .addOption(fieldOption('--workers <n>', 'workers', 'threads that read images (default: 2)'));
+}
+
+/** The entries that were given, without those left undefined. */
+export function given<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

@@ -1,0 +1,79 @@
+/**
+ * mode-ensemble: trains networks from several seeds (modes) and measures how well each of them, and every ensemble of
+ * them, tells out-of-distribution images from in-distribution ones.
+ *
+ * @example
+ * import { runExperiment } from 'mode-ensemble';
+ *
+ * const { evaluation, folder } = await runExperiment({
+ *   in: 'builtin:shapes',
+ *   out: ['builtin:blends', 'builtin:strokes'],
+ *   arch: 'cifar-resnet18',
+ *   width: 16,
+ *   seeds: [1000, 1100, 1200],
+ *   train: { epochs: 8, batchSize: 128 },
+ * });
+ * console.log(folder, evaluation.rows.filter((row) => row.kind === 'ensemble'));
+ *
+ * @module
+ */
+export { ConfigError, ERROR_CODES, type ErrorCode, hasCode, ModeEnsembleError } from './config/errors.js';
+export { completeExperiment, loadExperiment, parseExperiment } from './config/load.js';
+export type { EvaluateSettings, Experiment, ExperimentInput, TrainSettings } from './config/schema.js';
+export { VERSION } from './config/version.js';
+export { type DataSet, type OpenDataSettings, openData } from './data/open.js';
+export { type DataSpec, parseDataSpec } from './data/spec.js';
+export {
+  DETECTORS,
+  type Detector,
+  getDetector,
+  type Parameter,
+  type ScoreContext,
+  type SetContext,
+} from './detectors/index.js';
+export { meanOverModes, subsetsOfSize } from './ensemble/index.js';
+export { FeatureFile, FeatureStore } from './features/index.js';
+export * as metrics from './metrics/index.js';
+export { type ModeArch, type ResolveArchSettings, resolveArch } from './modes/arch.js';
+export { type CheckpointSet, type OpenCheckpointsSettings, openCheckpoints } from './modes/checkpoints.js';
+export { type FoundMode, findModes, readCheckpoint, weightsHash } from './modes/find.js';
+export { type ModeMetadata, type ModeSettings, transformOf } from './modes/metadata.js';
+export { type TrainedMode, type TrainModeSettings, trainMode } from './modes/train.js';
+export type {
+  ArchitectureInfo,
+  EpochEvent,
+  LogEvent,
+  NativeInfo,
+  Precision,
+  ProgressEvent,
+  TrainResult,
+  TransformOptions,
+} from './native/contract.js';
+export type { JobHooks } from './native/job.js';
+export { type EvaluateHooks, evaluate } from './run/evaluate.js';
+export {
+  type ExtractedFeatures,
+  type ExtractedMember,
+  type ExtractSettings,
+  extractFeatures,
+  type FeatureSets,
+  type StageHooks,
+} from './run/extract.js';
+export { writeResults, writeScores } from './run/results.js';
+export { type RunHooks, type RunResult, runExperiment } from './run/run.js';
+export {
+  type CheckpointSettings,
+  type CleanResult,
+  evaluateClean,
+  evaluateOod,
+  type OodSettings,
+} from './run/run-checkpoints.js';
+export type {
+  AccuracyRow,
+  DetectorChoice,
+  Evaluation,
+  EvaluationInput,
+  MemberFeatures,
+  ResultRow,
+  ScoreSet,
+} from './run/types.js';
