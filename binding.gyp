@@ -1,6 +1,6 @@
 {
   # `npx node-gyp rebuild` runs the same set-up as `npm run setup` and puts the addon at the same place, build-native/.
-  # The output named here is never written, so that make asks set-up each time; set-up knows whether anything changed.
+  # The output named here is never written: what is up to date is for set-up to judge, not for make.
   "targets": [
     {
       "target_name": "mode_ensemble",

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { run, toolEnvironment, which } from './process.mjs';
 
 export const PIECES = {
-  compiler: { what: 'a C++20 compiler (g++ 11 or newer, or clang 14)', apt: 'g++', dnf: 'gcc-c++', brew: 'llvm' },
+  compiler: { what: 'a C++20 compiler (g++ 11 or newer, or clang 14)', apt: 'g++', dnf: 'gcc-c++', brew: null },
   cmake: { what: 'CMake 3.18 or newer', apt: 'cmake', dnf: 'cmake', brew: 'cmake' },
   make: { what: 'Ninja or make', apt: 'ninja-build', dnf: 'ninja-build', brew: 'ninja' },
   python: { what: 'Python 3', apt: 'python3', dnf: 'python3', brew: 'python3' },
@@ -28,10 +28,15 @@ export function packageManager() {
 }
 
 export function installCommand(manager, pieces, { root = process.getuid?.() === 0 } = {}) {
-  const names = [...new Set(pieces.map((piece) => PIECES[piece][manager]))].join(' ');
+  const names = [...new Set(pieces.map((piece) => PIECES[piece][manager]))];
   const command = COMMANDS[manager];
   const sudo = command.root && !root ? 'sudo ' : '';
-  return `${command.before === '' ? '' : `${sudo}${command.before}`}${sudo}${command.install} ${names}`;
+  // On a Mac the compiler is Apple's, which comes by a command of its own.
+  if (names.includes(null)) {
+    const others = names.filter((name) => name !== null).join(' ');
+    return `xcode-select --install${others === '' ? '' : ` && ${command.install} ${others}`}`;
+  }
+  return `${command.before === '' ? '' : `${sudo}${command.before}`}${sudo}${command.install} ${names.join(' ')}`;
 }
 
 /** One sentence: what is missing and the command that installs it. */

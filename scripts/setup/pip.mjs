@@ -8,14 +8,32 @@ const CPU_INDEX = 'https://download.pytorch.org/whl/cpu';
  */
 export function pipAttempts({ version, variant, platform }) {
   const plain = `torch==${version}`;
-  if (variant === 'cuda') return [{ label: "pip's own index", spec: plain, args: [], guard: false }];
+  if (variant === 'cuda') return [{ label: "pip's own index", index: 'own', spec: plain, args: [], guard: false }];
   const attempts = [
-    { label: "PyTorch's CPU index", spec: plain, args: ['--no-deps', '--index-url', CPU_INDEX], guard: false },
+    {
+      label: "PyTorch's CPU index",
+      index: 'cpu',
+      spec: plain,
+      args: ['--no-deps', '--index-url', CPU_INDEX],
+      guard: false,
+    },
   ];
   if (platform === 'linux') {
-    attempts.push({ label: "pip's own index, CPU build", spec: `${plain}+cpu`, args: ['--no-deps'], guard: false });
+    attempts.push({
+      label: "pip's own index, CPU build",
+      index: 'own',
+      spec: `${plain}+cpu`,
+      args: ['--no-deps'],
+      guard: false,
+    });
   }
-  attempts.push({ label: "pip's own index", spec: plain, args: ['--no-deps'], guard: platform === 'linux' });
+  attempts.push({
+    label: "pip's own index",
+    index: 'own',
+    spec: plain,
+    args: ['--no-deps'],
+    guard: platform === 'linux',
+  });
   return attempts;
 }
 

@@ -198,16 +198,20 @@ async function install({ folder, variant, python, env, log, onStart, onDetail })
     if (failures.at(-1).reason === 'room') throw explain(failures, { log, folder });
     return false;
   };
-  for (const source of attempts) if (await attempt(source, [])) return;
+  for (const source of attempts) {
+    // pip's own index was out of reach a moment ago: of it only what lies in local folders is asked for again.
+    const out = failures.some((one) => one.reason === 'network' && one.source.index === source.index);
+    if (await attempt(source, out ? ['--no-index'] : [])) return;
+  }
   if (offered !== null) throw new SetupError(cudaOnly(offered), { log });
-  // The wheel of any CPython will do, as none of its Python code is run. Where the network failed, only local folders are asked.
-  const offline = failures.every(({ reason }) => reason === 'network');
-  const unfit = failures.filter(({ reason }) => reason === 'none').map(({ source }) => source);
-  for (const source of offline ? attempts.slice(-1) : unfit) {
+  // The wheel of any CPython will do, as none of its Python code is run: other versions are asked for where an index
+  // answered that it has none, and in local folders where an index was out of reach.
+  const unfit = failures.filter(({ reason }) => reason === 'none').map(({ source }) => [source, []]);
+  const far = failures.some(({ reason }) => reason === 'network');
+  for (const [source, local] of far ? [...unfit, [attempts.at(-1), ['--no-index']]] : unfit) {
     for (const other of otherPythons(python.version)) {
-      const extra = ['--python-version', other, '--implementation', 'cp', '--only-binary', ':all:'];
-      if (offline) extra.push('--no-index');
-      if (await attempt(source, extra)) return;
+      const fit = ['--python-version', other, '--implementation', 'cp', '--only-binary', ':all:'];
+      if (await attempt(source, [...local, ...fit])) return;
     }
   }
   throw explain(failures, { log, folder });

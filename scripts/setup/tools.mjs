@@ -137,7 +137,9 @@ export async function requireTools(needs, { console, log, onStart }) {
     });
     tools = await look(needs, { log, onStart });
   }
-  if (tools.missing.length > 0) throw new SetupError(missingSentence(tools.missing), { log });
+  if (tools.missing.length > 0) {
+    throw new SetupError(missingSentence(tools.missing), canInstall() ? { log } : {});
+  }
   if (tools.compiler?.problem !== undefined) throw new SetupError(tools.compiler.problem);
   return tools;
 }
