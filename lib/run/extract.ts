@@ -5,6 +5,7 @@ import type { ModeArch } from '../modes/arch.js';
 import type { Addon, Precision, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
+import type { EvaluateServices } from './evaluate.js';
 import type { MemberFeatures } from './types.js';
 
 /** The last stage, averaged over space: what distances are taken in (the contract names the tensors). */
@@ -54,6 +55,11 @@ export interface ExtractedFeatures {
   reused: number;
   /** Images passed over because they cannot be decoded, by the set's name; sets without any are left out. */
   skipped: Record<string, number>;
+}
+
+/** What an evaluation asks of native code, from this addon. */
+export function servicesOf(addon: Addon): EvaluateServices {
+  return { neighbours: (options, hooks) => startJob((sink) => addon.neighbours(options, sink), hooks) };
 }
 
 /**

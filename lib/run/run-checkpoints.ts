@@ -13,7 +13,7 @@ import type { Addon, Precision } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, needsTrainFeatures } from './experiment.js';
-import { extractFeatures, type StageHooks } from './extract.js';
+import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
 import type { AccuracyRow, Evaluation } from './types.js';
 
 export interface CheckpointSettings {
@@ -121,7 +121,8 @@ export async function evaluateOod(
     hooks.onStage?.('evaluate');
     const arch = prepared.modes.arch.id;
     const { threads } = settings;
-    const evaluation = await evaluate({ in: test.name, arch, members, ensembles, detectors, threads }, hooks);
+    const input = { in: test.name, arch, members, ensembles, detectors, threads };
+    const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
     return { evaluation, skipped };
   } finally {
     for (const set of opened) set.dispose();

@@ -13,7 +13,13 @@ import type { Addon } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { needsTrainFeatures, type Plan, planExperiment } from './experiment.js';
-import { type ExtractedFeatures, type ExtractedMember, extractFeatures, type StageHooks } from './extract.js';
+import {
+  type ExtractedFeatures,
+  type ExtractedMember,
+  extractFeatures,
+  type StageHooks,
+  servicesOf,
+} from './extract.js';
 import { openRunFolder, type RunFolder } from './folder.js';
 import { writeResults, writeScores } from './results.js';
 import { writeReport } from './run-report.js';
@@ -79,6 +85,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       threads: complete.threads,
     },
     hooks,
+    servicesOf(addon),
   );
   await writeResults(folder.path, evaluation);
   if (hooks.scores !== undefined) await writeScores(hooks.scores, evaluation);
