@@ -48,7 +48,7 @@ test('usage errors exit 2 with one sentence', () => {
   );
   refuses(
     ['eval-ood', '--checkpoint', 'a', '--in', 'builtin:shapes', '--out', 'builtin:blends', '--detector', 'mps'],
-    '--detector: Unknown detector "mps"; the nearest is "msp".',
+    '--detector: Unknown detector "mps"; the nearest is "msp"',
   );
   refuses(
     [

@@ -1,0 +1,150 @@
+/** An addon that does no work: what it writes has the right form, so that everything around it can be tested alone. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { ModeEnsembleError } from '../../lib/config/errors.js';
+import type {
+  Addon,
+  DataHandle,
+  ExtractOptions,
+  JobEvent,
+  NativeJob,
+  OpenDataOptions,
+  TrainOptions,
+} from '../../lib/native/contract.js';
+
+type Columns = Record<string, { dtype: 'F32' | 'I64'; shape: number[] }>;
+
+/** A safetensors file of zeros. */
+export function writeSafetensors(file: string, columns: Columns, metadata: Record<string, string>): void {
+  let end = 0;
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  for (const [name, { dtype, shape }] of Object.entries(columns)) {
+    const size = shape.reduce((product, side) => product * side, dtype === 'F32' ? 4 : 8);
+    header[name] = { dtype, shape, data_offsets: [end, end + size] };
+    end += size;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const head = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
+  head.writeBigUInt64LE(BigInt(head.length - 8));
+  text.copy(head, 8);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, Buffer.concat([head, Buffer.alloc(end)]));
+}
+
+const CLASSES = ['circle', 'square', 'star'];
+
+export interface FakeAddon extends Addon {
+  trained: TrainOptions[];
+  extracted: ExtractOptions[];
+  open: number;
+  /** Called as each job begins; may throw. */
+  onJob: (kind: string) => void;
+  /** Fingerprint and classes of the training data. */
+  fingerprint: string;
+  classes: string[];
+  /** Images that cannot be decoded, in every OoD set. */
+  bad: number;
+}
+
+export function fakeAddon(): FakeAddon {
+  const handles = new Map<DataHandle, OpenDataOptions>();
+  const start = <T>(kind: string, work: () => T): NativeJob<T> => ({
+    done: new Promise<T>((resolve, reject) => {
+      setImmediate(() => {
+        try {
+          fake.onJob(kind);
+          resolve(work());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    }),
+    abort() {},
+  });
+  const count = ({ split }: OpenDataOptions) => (split === 'train' ? 60 : 20);
+  const fake = {
+    trained: [] as TrainOptions[],
+    extracted: [] as ExtractOptions[],
+    open: 0,
+    bad: 0,
+    fingerprint: 'fingerprint',
+    classes: CLASSES,
+    onJob: (_kind: string) => {},
+    info: () => ({
+      version: '0',
+      libtorch: '0',
+      cpuCapability: 'none',
+      compiler: 'none',
+      builtinSets: ['shapes', 'a', 'b'],
+    }),
+    architectures: () => [
+      {
+        name: 'cifar-resnet18',
+        aliases: ['R18'],
+        width: 64,
+        inputSize: 32,
+        stages: [64, 64, 128, 256, 512],
+        mean: [0.5, 0.5, 0.5],
+        std: [0.2, 0.2, 0.2],
+      },
+    ],
+    openData: (options: OpenDataOptions) =>
+      start('open', () => {
+        const handle = {} as DataHandle;
+        handles.set(handle, options);
+        fake.open++;
+        const classes = options.split === 'train' ? fake.classes : CLASSES;
+        const fingerprint = `${fake.fingerprint} ${options.path} ${options.split}`;
+        return { handle, count: count(options), classes, fingerprint };
+      }),
+    disposeData: () => {
+      fake.open--;
+    },
+    train: (options: TrainOptions, sink: (event: JobEvent) => void) =>
+      start(`train ${options.seed}`, () => {
+        fake.trained.push(options);
+        for (let epoch = 1; epoch <= options.epochs; epoch++) {
+          const numbers = {
+            loss: 1 / epoch,
+            learningRate: 0.1,
+            accuracy: 50,
+            seconds: 1,
+            imagesPerSecond: 60,
+            dataWait: 0,
+          };
+          sink({ type: 'epoch', epoch, epochs: options.epochs, ...numbers });
+        }
+        writeSafetensors(options.checkpoint, { w: { dtype: 'F32', shape: [2] } }, options.metadata);
+        return { loss: 0.5, accuracy: 50, seconds: 2, imagesPerSecond: 60 };
+      }),
+    extract: (options: ExtractOptions) =>
+      start('extract', () => {
+        fake.extracted.push(options);
+        const set = handles.get(options.data) as OpenDataOptions;
+        const isOut = set.path !== 'shapes';
+        if (isOut && fake.bad > 0 && !set.skipBadImages) {
+          throw new ModeEnsembleError('E_DATA', `${set.path}: image 3 is no image`);
+        }
+        const rows = count(set) - (isOut ? fake.bad : 0);
+        for (const { output, metadata } of options.members) {
+          writeSafetensors(
+            output,
+            {
+              labels: { dtype: 'I64', shape: [rows] },
+              predictions: { dtype: 'I64', shape: [rows] },
+              logits: { dtype: 'F32', shape: [rows, options.arch.classes] },
+              stage5: { dtype: 'F32', shape: [rows, 4] },
+            },
+            metadata,
+          );
+        }
+        return { count: rows, skipped: [], skippedCount: count(set) - rows, seconds: 1 };
+      }),
+  };
+  return fake as unknown as FakeAddon;
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { ModeEnsembleError } from '../../lib/config/errors.js';
+import type { ExperimentInput } from '../../lib/config/schema.js';
+import { runExperiment } from '../../lib/run/run.js';
+import { evaluateClean, evaluateOod } from '../../lib/run/run-checkpoints.js';
+import { fakeAddon } from './run-addon.js';
+
+const root = mkdtempSync(join(tmpdir(), 'run-'));
+after(() => rmSync(root, { recursive: true }));
+let runs = 0;
+
+function experiment(change: Partial<ExperimentInput> = {}): ExperimentInput & { run: string } {
+  const run = join(root, `run-${runs++}`);
+  return {
+    in: 'builtin:shapes',
+    out: ['builtin:a', 'B=builtin:b'],
+    arch: 'R18',
+    width: 16,
+    seeds: [1, 2, 3],
+    train: { epochs: 2 },
+    evaluate: { detectors: ['msp', 'energy'] },
+    threads: 1,
+    ...change,
+    run,
+  };
+}
+
+test('a run trains, extracts each set in one pass, evaluates and writes; a second run does nothing again', async () => {
+  const addon = fakeAddon();
+  const settings = experiment();
+  const stages: string[] = [];
+  const result = await runExperiment(settings, { addon, onStage: (stage) => stages.push(stage) });
+  assert.deepEqual(
+    [result.folder, result.trained, result.reused, result.features, result.skipped],
+    [settings.run, [1, 2, 3], [], { made: 9, reused: 0 }, {}],
+  );
+  assert.deepEqual(stages, [
+    'open data',
+    'train seed 1',
+    'train seed 2',
+    'train seed 3',
+    'extract shapes (test)',
+    'extract a',
+    'extract B',
+    'evaluate',
+  ]);
+  assert.deepEqual(
+    addon.extracted.map(({ members }) => members.length),
+    [3, 3, 3],
+  );
+  // 2 OoD sets × 2 detectors × (3 modes + 1 ensemble), and the header.
+  assert.equal(readFileSync(join(settings.run, 'results.csv'), 'utf8').trimEnd().split('\n').length, 1 + 2 * 2 * 4);
+  assert.deepEqual(readdirSync(settings.run).sort(), [
+    'experiment.json',
+    'features',
+    'modes',
+    'report.html',
+    'results.csv',
+    'results.json',
+  ]);
+  const record = JSON.parse(readFileSync(join(settings.run, 'experiment.json'), 'utf8'));
+  assert.deepEqual(
+    record.modes.map(({ seed, checkpoint }: { seed: number; checkpoint: string }) => [seed, checkpoint]),
+    [1, 2, 3].map((seed) => [seed, `modes/cifar-resnet18-w16/seed-${seed}/checkpoint.safetensors`]),
+  );
+  assert.equal(addon.open, 0);
+
+  const again = await runExperiment(settings, { addon });
+  assert.deepEqual([again.trained, again.reused, again.features], [[], [1, 2, 3], { made: 0, reused: 9 }]);
+  assert.deepEqual([addon.trained.length, addon.extracted.length], [3, 3]);
+});
+
+test('training features are extracted only for a detector that learns from them', async () => {
+  const addon = fakeAddon();
+  await assert.rejects(
+    // The fake addon has no neighbours; what counts is what was extracted before they were asked for.
+    runExperiment(experiment({ evaluate: { detectors: [{ knn: { k: 5 } }] } }), { addon }),
+  );
+  assert.equal(addon.extracted.length, 4);
+});
+
+test('a run that was stopped goes on from what is finished', async () => {
+  const addon = fakeAddon();
+  const settings = experiment();
+  addon.onJob = (kind) => {
+    if (kind === 'train 3') throw new ModeEnsembleError('E_ABORTED', 'The job was stopped.');
+  };
+  await assert.rejects(runExperiment(settings, { addon }), { code: 'E_ABORTED' });
+  assert.equal(addon.open, 0);
+  assert.equal(existsSync(join(settings.run, 'results.csv')), false);
+  let extractions = 0;
+  addon.onJob = (kind) => {
+    if (kind === 'extract' && ++extractions === 2) throw new ModeEnsembleError('E_ABORTED', 'The job was stopped.');
+  };
+  await assert.rejects(runExperiment(settings, { addon }), { code: 'E_ABORTED' });
+  addon.onJob = () => {};
+  const result = await runExperiment(settings, { addon });
+  assert.deepEqual([result.trained, result.reused, result.features], [[], [1, 2, 3], { made: 6, reused: 3 }]);
+});
+
+test('bad images stop a run, unless they are to be passed over and counted', async () => {
+  const addon = fakeAddon();
+  addon.bad = 4;
+  const settings = experiment({ seeds: [1] });
+  await assert.rejects(runExperiment(settings, { addon }), { code: 'E_DATA', message: 'a: image 3 is no image' });
+  const warnings: string[] = [];
+  const onLog = ({ message }: { message: string }) => void warnings.push(message);
+  const passed = { ...settings, skipBadImages: true };
+  const result = await runExperiment(passed, { addon, onLog });
+  assert.deepEqual(result.skipped, { a: 4, B: 4 });
+  assert.ok(warnings.includes('a: 4 of 20 images cannot be decoded and are passed over'));
+  assert.deepEqual((await runExperiment(passed, { addon })).skipped, { a: 4, B: 4 });
+  // Files made while images were passed over are no way around the check.
+  await assert.rejects(runExperiment(settings, { addon }), { message: 'a: image 3 is no image' });
+});
+
+test('names that are not known are found before anything is done', async () => {
+  const addon = fakeAddon();
+  const refused = (change: Partial<ExperimentInput>, message: string) =>
+    assert.rejects(runExperiment(experiment(change), { addon, where: 'x.yaml' }), { code: 'E_CONFIG', message });
+  await refused({ arch: 'R81' }, 'x.yaml: arch: unknown architecture "R81"; the nearest is "R18"');
+  await refused(
+    { evaluate: { detectors: ['enrgy'] } },
+    'x.yaml: evaluate.detectors: Unknown detector "enrgy"; the nearest is "energy"',
+  );
+  await refused({ evaluate: { detectors: ['msp', 'MSP'] } }, 'x.yaml: evaluate.detectors: detector msp is given twice');
+  await refused(
+    { evaluate: { detectors: [{ knn: { n: 3 } }] } },
+    'x.yaml: evaluate.detectors: Detector knn has no parameter "n"; known are k',
+  );
+  await refused(
+    { evaluate: { ensembles: [[1, 9]] } },
+    'x.yaml: evaluate.ensembles: Ensemble 1+9: there is no mode "9"; known are 1, 2, 3',
+  );
+  await refused(
+    { evaluate: { ensembles: { size: 4 } } },
+    'x.yaml: evaluate.ensembles: An ensemble of 4 cannot be made of 3 modes; expected a size from 1 to 3.',
+  );
+  await refused(
+    { in: 'builtin:shapes?split=test' },
+    'x.yaml: in: expected a set without a split, as a run takes both train and test, found ?split=test',
+  );
+  await refused({ out: ['builtin:c1'] }, 'x.yaml: out[0]: unknown built-in set "c1"; known are shapes, a, b');
+  assert.deepEqual([addon.trained.length, addon.open], [0, 0]);
+});
+
+test('ensembles are all modes, subsets of a size, or lists', async () => {
+  const addon = fakeAddon();
+  const ensembles = async (wanted: 'all' | { size: number } | number[][]) => {
+    const settings = experiment({ evaluate: { detectors: ['msp'], ensembles: wanted } });
+    const { evaluation } = await runExperiment(settings, { addon });
+    const rows = evaluation.rows.filter(({ kind, out }) => kind === 'ensemble' && out === 'a');
+    return rows.map(({ members }) => members);
+  };
+  assert.deepEqual(await ensembles('all'), ['1+2+3']);
+  assert.deepEqual(await ensembles({ size: 2 }), ['1+2', '1+3', '2+3']);
+  assert.deepEqual(await ensembles([[3, 1]]), ['1+3']);
+});
+
+test('a run folder that cannot be is one sentence, before anything is trained', async () => {
+  const addon = fakeAddon();
+  const file = join(root, 'file');
+  writeFileSync(file, '');
+  const run = join(file, 'run');
+  await assert.rejects(runExperiment({ ...experiment(), run }, { addon }), (error) => {
+    assert.ok(error instanceof ModeEnsembleError);
+    assert.match(
+      error.message,
+      /^\S+file\/run\/features cannot be written: a part of the path is a file, not a folder/,
+    );
+    return error.code === 'E_IO';
+  });
+  assert.equal(addon.trained.length, 0);
+});
+
+test('checkpoints are evaluated without an experiment, from the same features', async () => {
+  const addon = fakeAddon();
+  const settings = experiment({ seeds: [1, 2] });
+  await runExperiment(settings, { addon });
+  const made = addon.extracted.length;
+  const checkpoints = [1, 2].map((seed) =>
+    join(settings.run, 'modes', 'cifar-resnet18-w16', `seed-${seed}`, 'checkpoint.safetensors'),
+  );
+  const shared = {
+    checkpoints,
+    in: 'builtin:shapes',
+    features: join(settings.run, 'features'),
+    batchSize: 8,
+    precision: 'float32' as const,
+    threads: 1,
+    workers: 1,
+    addon,
+  };
+  const clean = await evaluateClean(shared);
+  assert.deepEqual(clean, {
+    in: 'shapes',
+    arch: 'cifar-resnet18-w16',
+    modes: [
+      { kind: 'mode', members: '1', n: 20, top1: 1 },
+      { kind: 'mode', members: '2', n: 20, top1: 1 },
+    ],
+    top1: { n: 2, mean: 1, std: 0, min: 1, max: 1 },
+    ensemble: { kind: 'ensemble', members: '1+2', n: 20, top1: 1 },
+    skipped: {},
+  });
+  const ood = { ...shared, out: ['builtin:a'], detectors: ['msp'], ensembles: [['1', '2']] };
+  const { evaluation } = await evaluateOod(ood);
+  assert.deepEqual(
+    evaluation.rows.map(({ out, members, auroc }) => [out, members, auroc]),
+    [
+      ['a', '1', 0.5],
+      ['a', '2', 0.5],
+      ['a', '1+2', 0.5],
+    ],
+  );
+  assert.equal(addon.extracted.length, made);
+  assert.equal(addon.open, 0);
+});
