@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { measure } from '../../lib/metrics/index.js';
+import { histogram, inThreshold, scoreRange } from '../../lib/report/histogram.js';
+import { html, trusted } from '../../lib/report/html.js';
+import { describeResults, formatTables, renderReport } from '../../lib/report/index.js';
+import { flatten } from '../../lib/report/sections.js';
+import type { Evaluation, ResultRow, ScoreSet } from '../../lib/run/types.js';
+
+/** FPR95 by detector, set and members; the other metrics are the same for all. */
+const FPR: Record<string, Record<string, Record<string, number>>> = {
+  msp: { near: { a: 0.5, b: 0.3, 'a+b': 0.35 }, far: { a: 0.2, b: 0.2, 'a+b': 0.1 } },
+  knn: { near: { a: 0.6, b: 0.4, 'a+b': 0.55 }, far: { a: 0.3, b: 0.2, 'a+b': 0.25 } },
+};
+
+function evaluation(inName = 'shapes', names: readonly [string, string] = ['near', 'far']): Evaluation {
+  const rows: ResultRow[] = [];
+  const scores: ScoreSet[] = [];
+  for (const [detector, sets] of Object.entries(FPR)) {
+    for (const [index, [, values]] of Object.entries(sets).entries()) {
+      for (const [members, fpr95] of Object.entries(values)) {
+        const kind = members.includes('+') ? 'ensemble' : 'mode';
+        const out = names[index] as string;
+        const same = { in: inName, arch: 'r18', n_in: 40, n_out: 40, auroc: 0.9, aupr_in: 0.8, aupr_out: 0.7 };
+        rows.push({ ...same, out, detector, kind, members, fpr95 });
+      }
+    }
+    for (const members of [['a'], ['b'], ['a', 'b']]) {
+      const ramp = (shift: number) => Float64Array.from({ length: 40 }, (_, i) => i + shift);
+      const out = Object.fromEntries(names.map((name, i) => [name, ramp(-10 * (i + 1))]));
+      scores.push({ detector, members, in: ramp(0), out });
+    }
+  }
+  const accuracy = [
+    { kind: 'mode' as const, members: 'a', n: 40, top1: 0.9 },
+    { kind: 'mode' as const, members: 'b', n: 40, top1: 0.92 },
+    { kind: 'ensemble' as const, members: 'a+b', n: 40, top1: 0.93 },
+  ];
+  return { convention: 'reference', in: inName, out: [...names], arch: 'r18', accuracy, rows, scores, warnings: [] };
+}
+
+const report = (given: Evaluation, title = 'A report') =>
+  renderReport({
+    evaluation: given,
+    title,
+    settings: { seeds: [1, 2], train: { epochs: 3 } },
+    environment: { threads: 2 },
+  });
+
+describe('html', () => {
+  it('escapes values, lists and attributes, but not markup of its own', () => {
+    const name = `<b a="1" c='2'>&`;
+    assert.equal(
+      html`<i title="${name}">${[name, html`<u>${1}</u>`, undefined]}</i>`.html,
+      '<i title="&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;">&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;<u>1</u></i>',
+    );
+    assert.equal(html`${trusted('<svg/>')}`.html, '<svg/>');
+    assert.equal(html`${'a\0b\ud800c\u{1f600}'}`.html, 'a\ufffdb\ufffdc\u{1f600}');
+  });
+});
+
+describe('histogram', () => {
+  it('shares the scores out, with what lies outside in the outermost bins', () => {
+    const found = histogram(Float64Array.of(0, 0.24, 0.5, 1), Float64Array.of(-5, 7), [0, 1], 4);
+    assert.deepEqual(found.edges, [0, 0.25, 0.5, 0.75, 1]);
+    assert.deepEqual(found.in, [0.5, 0, 0.25, 0.25]);
+    assert.deepEqual(found.out, [0.5, 0, 0, 0.5]);
+  });
+  it('leaves the outermost 0.5 % out of the range, and gives equal scores room', () => {
+    const many = Float64Array.from({ length: 2000 }, (_, i) => (i === 0 ? -1e6 : i === 7 ? 1e6 : i));
+    assert.deepEqual(scoreRange([many, Float64Array.of(5)]), [5, 1990]);
+    assert.deepEqual(scoreRange([Float64Array.of(1, 1)]), [0.5, 1.5]);
+    assert.deepEqual(scoreRange([Float64Array.of(200)]), [198, 202]);
+  });
+  it('finds the score that 95 % of InD reach', () => {
+    assert.equal(inThreshold(Float64Array.from({ length: 100 }, (_, i) => 99 - i)), 5);
+  });
+});
+
+describe('describeResults', () => {
+  it('names the best detector, the gain, the spread and the accuracy', () => {
+    assert.equal(
+      describeResults(evaluation()),
+      '2 modes of r18 and their ensemble, measured on shapes against 2 OoD sets (near, far). ' +
+        // (0.35 + 0.1) / 2 and (0.55 + 0.25) / 2
+        'For the ensemble, MSP has the lowest FPR95 on average over the OoD sets: 22.50 % (kNN 40.00 %). ' +
+        // msp: (0.4 - 0.35 + 0.2 - 0.1) / 2; knn: (0.5 - 0.55 + 0.25 - 0.25) / 2
+        "Against the mean of its own modes, the ensemble's FPR95 is 7.50 points lower with MSP and 2.50 points higher with kNN. " +
+        // ranges 0.2, 0, 0.2, 0.1
+        'The best and the worst mode lie 12.50 points of FPR95 apart on average, at most 20.00 (MSP on near). ' +
+        'Test accuracy is 91.00 ± 1.41 % over the modes and 93.00 % for the ensemble.',
+    );
+  });
+  it('does without an ensemble', () => {
+    const given = evaluation();
+    const only = <Row extends { members: string }>(rows: Row[]) => rows.filter(({ members }) => members === 'a');
+    const text = describeResults({ ...given, rows: only(given.rows), accuracy: only(given.accuracy) });
+    assert.equal(
+      text,
+      '1 mode of r18, measured on shapes against 2 OoD sets (near, far). ' +
+        'Over the modes, MSP has the lowest FPR95 on average over the OoD sets: 35.00 % (kNN 45.00 %). ' +
+        'Test accuracy is 90.00 % for the mode.',
+    );
+  });
+});
+
+describe('formatTables', () => {
+  it('aligns one table a detector and metric, and names the convention', () => {
+    const parts = formatTables(evaluation()).split('\n\n');
+    assert.equal(parts.length, 6);
+    assert.equal(
+      parts[0],
+      ['Accuracy %     top-1', 'a              90.00', 'b              92.00', 'ensemble of 2  93.00'].join('\n'),
+    );
+    assert.equal(
+      parts[1],
+      [
+        'MSP, FPR95 %      a      b     mean ± std  ensemble of 2',
+        'near          50.00  30.00  40.00 ± 14.14          35.00',
+        'far           20.00  20.00   20.00 ± 0.00          10.00',
+      ].join('\n'),
+    );
+    assert.match(parts[3] ?? '', /^kNN, FPR95 % /);
+    assert.match(parts[5] ?? '', /^In shapes; convention "reference": in-distribution is the positive class; .*\.\n$/);
+  });
+});
+
+describe('renderReport', () => {
+  it('is one file without scripts or anything to load', async () => {
+    const page = await report(evaluation());
+    assert.ok(page.startsWith('<!doctype html>'));
+    assert.doesNotMatch(page, /<script|<link|<img|<iframe|@import|url\(|javascript:/i);
+    // The only addresses are the names of SVG's XML namespaces.
+    const addresses = new Set(page.match(/https?:\/\/[^"' )]+/g));
+    assert.deepEqual([...addresses].sort(), ['http://www.w3.org/1999/xlink', 'http://www.w3.org/2000/svg']);
+    // Two detectors × two sets, and three in each legend.
+    assert.equal(page.match(/<figure>/g)?.length, 4);
+    assert.equal(page.match(/<svg /g)?.length, 4 + 2 * 3);
+    assert.ok(page.length < 200_000);
+  });
+
+  it('marks the best of a row and tells mean, deviation and range', async () => {
+    const page = await report(evaluation());
+    const row = page.match(/<tr class="set"><td>near<\/td>.*?<\/tr>/s)?.[0] ?? '';
+    const cells = [...row.matchAll(/<td[^>]*>(.*?)<\/td>/gs)].map(([, cell]) => cell?.replace(/<[^>]*>/g, ''));
+    assert.deepEqual(cells, ['near', '35.00', '40.00 ± 14.14', '30.00–50.00', '50.00', '★ 30.00']);
+    assert.match(
+      page,
+      /<p class="soft">★ best of the row\. In percent; convention &quot;reference&quot;: in-distribution is/,
+    );
+    assert.match(page, /<td>train\.epochs<\/td><td>3<\/td>/);
+    assert.match(page, /<td>seeds<\/td><td>1, 2<\/td>/);
+  });
+
+  it('escapes every name, also in charts', async () => {
+    const evil = `<script>alert("x")</script>&'`;
+    const page = await report({ ...evaluation(evil, [evil, 'far']), arch: evil, warnings: [evil] }, evil);
+    assert.doesNotMatch(page, /<script/);
+    assert.match(page, /<title>&lt;script&gt;alert\(&quot;x&quot;\)&lt;\/script&gt;&amp;&#39;<\/title>/);
+    assert.match(page, /aria-label="Histogram of MSP scores: &lt;script&gt;/);
+  });
+
+  it('shows training and, where there are many, ensembles by size', async () => {
+    const given = evaluation();
+    const more = (members: string, fpr95: number) =>
+      given.rows.filter((row) => row.members === 'a+b').map((row): ResultRow => ({ ...row, members, fpr95 }));
+    given.rows.push(...more('a+c', 0.2), ...more('b+c', 0.1), ...more('a+b+c', 0));
+    given.scores.push(
+      ...given.scores
+        .filter(({ members }) => members.length === 2)
+        .map((set) => ({ ...set, members: ['a', 'b', 'c'] })),
+    );
+    for (const members of ['a+c', 'b+c', 'a+b+c']) given.accuracy.push({ kind: 'ensemble', members, n: 40, top1: 0.9 });
+    const epochs = [
+      {
+        mode: 'a',
+        epochs: [
+          { epoch: 1, loss: 2, accuracy: 40, seconds: 3 },
+          { epoch: 2, loss: 1.5, accuracy: 60, seconds: 4 },
+        ],
+      },
+    ];
+    const page = await renderReport({ evaluation: given, title: 'x', settings: {}, environment: {}, epochs });
+    const text = page.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ');
+    // Pairs, msp: 0.225, 0.2 and 0.1.
+    assert.match(
+      text,
+      /FPR95 by number of members members subsets MSP kNN 1 2 30\.00 25\.00–35\.00 .* 2 3 17\.50 10\.00–22\.50 .* 3 1 0\.00 0\.00–0\.00/,
+    );
+    assert.match(text, /MSP ensemble of 3 mean ± std over modes/);
+    assert.match(text, /Training .* mode epochs last loss last test accuracy, % time, s a 2 1\.5000 60\.00 7/);
+    assert.doesNotMatch(text, /Settings|Environment/);
+  });
+
+  it('stays small for four sets and three detectors with real scores', async () => {
+    const names = ['o1', 'o2', 'o3', 'o4'];
+    const wave = (shift: number) =>
+      Float64Array.from({ length: 2000 }, (_, i) => Math.sin(i * 12.9898 + shift) + shift);
+    const rows: ResultRow[] = [];
+    const scores: ScoreSet[] = [];
+    for (const detector of ['msp', 'energy', 'knn']) {
+      const set = {
+        detector,
+        members: ['a'],
+        in: wave(0.5),
+        out: Object.fromEntries(names.map((name, i) => [name, wave(-i / 4)])),
+      };
+      scores.push(set);
+      for (const [out, values] of Object.entries(set.out)) {
+        const { warnings: _, ...found } = measure(set.in, values);
+        rows.push({ in: 'i', out, arch: 'r', detector, kind: 'mode', members: 'a', n_in: 2000, n_out: 2000, ...found });
+      }
+    }
+    const accuracy = [{ kind: 'mode' as const, members: 'a', n: 2000, top1: 0.9, top5: 1 }];
+    const page = await report({
+      convention: 'reference',
+      in: 'i',
+      out: names,
+      arch: 'r',
+      accuracy,
+      rows,
+      scores,
+      warnings: [],
+    });
+    assert.equal(page.match(/<figure>/g)?.length, 12);
+    assert.ok(page.length < 300_000, `${page.length} bytes`);
+    assert.doesNotMatch(page, /NaN|undefined|Infinity/);
+  });
+});
+
+describe('flatten', () => {
+  it('makes paths of nested settings', () => {
+    assert.deepEqual(
+      flatten({ a: { b: 1, c: [1, 2] }, d: [{ e: true }, { e: null }], f: [['x', 'y'], ['z']], g: undefined }),
+      [
+        ['a.b', '1'],
+        ['a.c', '1, 2'],
+        ['d[0].e', 'true'],
+        ['d[1].e', 'null'],
+        ['f', 'x+y, z'],
+      ],
+    );
+  });
+});
