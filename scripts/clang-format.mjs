@@ -16,7 +16,12 @@ if (folder === null) {
 } else if (files.length > 0) {
   const mode = check ? ['--dry-run', '-Werror', '--ferror-limit=1'] : ['-i'];
   const args = [path.join(folder, 'build/cli.js'), ...mode, ...files];
-  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
-  if (check && status !== 0) process.stderr.write('C++ is not formatted: run `npm run format`.\n');
+  const { status, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 });
+  const unformatted = [...stderr.matchAll(/^(\S+?):\d+:\d+: error: code should be clang-formatted/gm)].map(
+    ([, file]) => file,
+  );
+  if (unformatted.length > 0) {
+    process.stderr.write(`Not formatted (run \`npm run format\`):\n  ${[...new Set(unformatted)].join('\n  ')}\n`);
+  } else process.stderr.write(stderr);
   process.exitCode = status ?? 1;
 }
