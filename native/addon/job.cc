@@ -8,12 +8,15 @@
 #include "runtime/failure.h"
 
 // Who owns what, and in which order it goes:
-// - A Job belongs to its thread-safe function: it is deleted by that function's finaliser and by nothing else.
-// - The job's thread calls the thread-safe function only through post(), which does nothing once `closed_` is set.
+// - A Job belongs to its thread-safe function: it is deleted by that function's finaliser and by nothing
+// else.
+// - The job's thread calls the thread-safe function only through post(), which does nothing once `closed_` is
+// set.
 // - The environment's clean-up hook is added after the thread-safe function was made. Node runs hooks last-in
-//   first-out, so ours runs before Node takes the function away: it sets the abort flag and `closed_`, and joins the
-//   thread. After that nobody can call a function that is gone.
-// - In the ordinary way, the thread's last message makes finish() run on the JavaScript thread: it joins the thread,
+//   first-out, so ours runs before Node takes the function away: it sets the abort flag and `closed_`, and
+//   joins the thread. After that nobody can call a function that is gone.
+// - In the ordinary way, the thread's last message makes finish() run on the JavaScript thread: it joins the
+// thread,
 //   removes the hook, settles the promise and releases the function.
 // - `abort` in JavaScript holds the flag alone, so it may be called for ever.
 namespace mode_ensemble::addon {
@@ -66,8 +69,8 @@ class Job final : public JobContext {
         deferred_(Napi::Promise::Deferred::New(env)),
         body_(std::move(body)) {
     const auto name = Napi::String::New(env, "mode-ensemble job");
-    const napi_status status = napi_create_threadsafe_function(env, sink, nullptr, name, 0, 1, this, &Job::finalize,
-                                                               this, &Job::on_message, &function_);
+    const napi_status status = napi_create_threadsafe_function(
+        env, sink, nullptr, name, 0, 1, this, &Job::finalize, this, &Job::on_message, &function_);
     if (status != napi_ok) throw Error(ErrorCode::device, "Node could not make a thread-safe function.");
     napi_add_env_cleanup_hook(env, &Job::on_environment_end, this);
     thread_ = std::thread([this] { run(); });
@@ -98,7 +101,8 @@ class Job final : public JobContext {
     auto owned = std::make_unique<Message>(std::move(message));
     const std::lock_guard lock(mutex_);
     if (closed_) return;
-    if (napi_call_threadsafe_function(function_, owned.get(), napi_tsfn_nonblocking) == napi_ok) owned.release();
+    if (napi_call_threadsafe_function(function_, owned.get(), napi_tsfn_nonblocking) == napi_ok)
+      owned.release();
   }
 
   static void on_message(napi_env raw_env, napi_value sink, void* context, void* data) {
@@ -110,8 +114,10 @@ class Job final : public JobContext {
     if (auto* finished = std::get_if<Finished>(message.get())) return job->finish(env, *finished);
     const Napi::Value event = std::visit(
         [&](const auto& m) -> Napi::Value {
-          if constexpr (std::is_same_v<std::decay_t<decltype(m)>, Finished>) return env.Undefined();
-          else return to_js(env, m);
+          if constexpr (std::is_same_v<std::decay_t<decltype(m)>, Finished>)
+            return env.Undefined();
+          else
+            return to_js(env, m);
         },
         *message);
     const napi_value arguments[] = {event};
@@ -165,7 +171,8 @@ Napi::Value start_job(Napi::Env env, const Napi::Function& sink, JobBody body) {
   const auto* job = new Job(env, sink, std::move(body));
   auto object = Napi::Object::New(env);
   object["done"] = job->promise();
-  object["abort"] = Napi::Function::New(env, [flag = job->abort_flag()](const Napi::CallbackInfo&) { *flag = true; });
+  object["abort"] =
+      Napi::Function::New(env, [flag = job->abort_flag()](const Napi::CallbackInfo&) { *flag = true; });
   return object;
 }
 

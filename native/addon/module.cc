@@ -1,7 +1,8 @@
 // The exports of lib/native/contract.ts.
-#include <cstdio>  // jpeglib.h uses FILE and size_t without including them
 #include <jpeglib.h>
 #include <png.h>
+
+#include <cstdio>  // jpeglib.h uses FILE and size_t without including them
 
 #include "addon/job.h"
 #include "addon/napi_env.h"
@@ -87,21 +88,22 @@ Napi::Value list_architectures(const Napi::CallbackInfo& call) {
 }
 
 Napi::Value open_data(const Napi::CallbackInfo& call) {
-  return start_job(call.Env(), sink_of(call), [options = read_open_data_options(call[0])](JobContext& context) {
-    auto reader = open_reader(options, [&](int64_t done, int64_t total) {
-      context.throw_if_aborted();
-      context.report(Progress{"open", done, total, 0});
-    });
-    auto data = std::make_shared<const DataSet>(DataSet{std::move(reader), options.skipBadImages});
-    return ResultMaker([data](Napi::Env env) -> Napi::Value {
-      auto out = Napi::Object::New(env);
-      out["count"] = static_cast<double>(data->reader->size());
-      out["classes"] = strings(env, data->reader->class_names());
-      out["fingerprint"] = data->reader->fingerprint();
-      out["handle"] = make_data_handle(env, data);
-      return out;
-    });
-  });
+  return start_job(
+      call.Env(), sink_of(call), [options = read_open_data_options(call[0])](JobContext& context) {
+        auto reader = open_reader(options, [&](int64_t done, int64_t total) {
+          context.throw_if_aborted();
+          context.report(Progress{"open", done, total, 0});
+        });
+        auto data = std::make_shared<const DataSet>(DataSet{std::move(reader), options.skipBadImages});
+        return ResultMaker([data](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out["count"] = static_cast<double>(data->reader->size());
+          out["classes"] = strings(env, data->reader->class_names());
+          out["fingerprint"] = data->reader->fingerprint();
+          out["handle"] = make_data_handle(env, data);
+          return out;
+        });
+      });
 }
 
 Napi::Value dispose_data(const Napi::CallbackInfo& call) {
@@ -117,8 +119,8 @@ Napi::Value read_image(const Napi::CallbackInfo& call) {
   const int64_t index = call[1].As<Napi::Number>().Int64Value();
   const int64_t size = call[2].As<Napi::Number>().Int64Value();
   if (index < 0 || index >= data->reader->size())
-    throw Error(ErrorCode::config, "index: expected 0 to " + std::to_string(data->reader->size() - 1) + ", found " +
-                                       std::to_string(index) + ".");
+    throw Error(ErrorCode::config, "index: expected 0 to " + std::to_string(data->reader->size() - 1) +
+                                       ", found " + std::to_string(index) + ".");
   if (size < 1 || size > 4096)
     throw Error(ErrorCode::config, "size: expected 1 to 4096, found " + std::to_string(size) + ".");
   Image image, sized;
@@ -160,28 +162,30 @@ Napi::Value extract_job(const Napi::CallbackInfo& call) {
 }
 
 Napi::Value neighbours_job(const Napi::CallbackInfo& call) {
-  return start_job(call.Env(), sink_of(call), [options = read_neighbours_options(call[0])](JobContext& context) {
-    return ResultMaker([result = neighbours(options, context)](Napi::Env env) -> Napi::Value {
-      auto out = Napi::Object::New(env);
-      out["distances"] = to_array(env, result.distances, [&](const std::vector<float>& set) {
-        auto array = Napi::Float32Array::New(env, set.size());
-        std::copy(set.begin(), set.end(), array.Data());
-        return array;
+  return start_job(
+      call.Env(), sink_of(call), [options = read_neighbours_options(call[0])](JobContext& context) {
+        return ResultMaker([result = neighbours(options, context)](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out["distances"] = to_array(env, result.distances, [&](const std::vector<float>& set) {
+            auto array = Napi::Float32Array::New(env, set.size());
+            std::copy(set.begin(), set.end(), array.Data());
+            return array;
+          });
+          return out;
+        });
       });
-      return out;
-    });
-  });
 }
 
 Napi::Value init_weights_job(const Napi::CallbackInfo& call) {
-  return start_job(call.Env(), sink_of(call), [options = read_init_weights_options(call[0])](JobContext& context) {
-    return ResultMaker([result = init_weights(options, context)](Napi::Env env) -> Napi::Value {
-      auto out = Napi::Object::New(env);
-      out["tensors"] = static_cast<double>(result.tensors);
-      out["parameters"] = static_cast<double>(result.parameters);
-      return out;
-    });
-  });
+  return start_job(
+      call.Env(), sink_of(call), [options = read_init_weights_options(call[0])](JobContext& context) {
+        return ResultMaker([result = init_weights(options, context)](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out["tensors"] = static_cast<double>(result.tensors);
+          out["parameters"] = static_cast<double>(result.parameters);
+          return out;
+        });
+      });
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {

@@ -9,7 +9,7 @@ namespace {
 constexpr napi_type_tag kDataTag{0x6d6f64652d656e73ull, 0x656d626c65d474a1ull};
 
 [[noreturn]] void wrong(const std::string& field, const std::string& expected, const Napi::Value& found) {
-  static const char* const names[] = {"undefined", "null",   "a boolean", "a number",  "a string",
+  static const char* const names[] = {"undefined", "null",   "a boolean", "a number",    "a string",
                                       "a symbol",  "object", "function",  "an external", "a bigint"};
   const int type = found.IsEmpty() ? 0 : static_cast<int>(found.Type());
   throw Error(ErrorCode::config, field + ": expected " + expected + ", found " + names[type] + ".");
@@ -41,7 +41,8 @@ class Fields {
   int64_t integer(const std::string& name) const {
     const double number_value = number(name);
     if (std::floor(number_value) != number_value || std::fabs(number_value) > 9007199254740991.0)
-      throw Error(ErrorCode::config, at(name) + ": expected a whole number, found " + std::to_string(number_value) + ".");
+      throw Error(ErrorCode::config,
+                  at(name) + ": expected a whole number, found " + std::to_string(number_value) + ".");
     return static_cast<int64_t>(number_value);
   }
   std::vector<std::string> strings(const std::string& name) const { return strings(value(name), at(name)); }
@@ -68,7 +69,8 @@ class Fields {
     if (!v.IsArray()) wrong(at(name), "a list", v);
     const auto array = v.As<Napi::Array>();
     std::vector<decltype(item(v, std::string()))> out;
-    for (uint32_t i = 0; i < array.Length(); ++i) out.push_back(item(array.Get(i), at(name) + "[" + std::to_string(i) + "]"));
+    for (uint32_t i = 0; i < array.Length(); ++i)
+      out.push_back(item(array.Get(i), at(name) + "[" + std::to_string(i) + "]"));
     return out;
   }
   static std::vector<std::string> strings(const Napi::Value& v, const std::string& where) {
@@ -102,7 +104,8 @@ ArchOptions arch(const Fields& fields) {
 TransformOptions transform(const Fields& fields) {
   TransformOptions out{fields.integer("size"), fields.triple("mean"), fields.triple("std")};
   if (out.size < 1 || out.size > 4096)
-    throw Error(ErrorCode::config, fields.at("size") + ": expected 1 to 4096, found " + std::to_string(out.size) + ".");
+    throw Error(ErrorCode::config,
+                fields.at("size") + ": expected 1 to 4096, found " + std::to_string(out.size) + ".");
   for (const double s : out.std)
     if (s <= 0) throw Error(ErrorCode::config, fields.at("std") + ": expected numbers above 0.");
   return out;
@@ -132,7 +135,8 @@ std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std:
 
 OpenDataOptions read_open_data_options(const Napi::Value& value) {
   const Fields fields(value, "");
-  return {fields.string("reader"), fields.string("path"), fields.string("split"), fields.boolean("skipBadImages")};
+  return {fields.string("reader"), fields.string("path"), fields.string("split"),
+          fields.boolean("skipBadImages")};
 }
 
 TrainOptions read_train_options(const Napi::Value& value) {
@@ -191,7 +195,8 @@ NeighboursOptions read_neighbours_options(const Napi::Value& value) {
 
 InitWeightsOptions read_init_weights_options(const Napi::Value& value) {
   const Fields fields(value, "");
-  return {arch(fields.object("arch")), fields.integer("seed"), fields.string("output"), fields.dictionary("metadata")};
+  return {arch(fields.object("arch")), fields.integer("seed"), fields.string("output"),
+          fields.dictionary("metadata")};
 }
 
 }  // namespace mode_ensemble::addon

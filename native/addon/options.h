@@ -1,5 +1,5 @@
-// Reads the options objects of lib/native/contract.ts into the C++ structs of the same field names. Nothing is
-// defaulted here: a field that is missing or of another type is E_CONFIG with the field's name.
+// Reads the options objects of lib/native/contract.ts into the C++ structs of the same field names. Nothing
+// is defaulted here: a field that is missing or of another type is E_CONFIG with the field's name.
 #pragma once
 #include "addon/napi_env.h"
 #include "data/dataset.h"

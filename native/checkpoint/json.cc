@@ -11,8 +11,10 @@ void JsonCursor::fail(const std::string& expected) {
   if (at_ < text_.size()) {
     char buffer[16];
     const auto c = static_cast<unsigned char>(text_[at_]);
-    if (c >= 32 && c < 127) std::snprintf(buffer, sizeof buffer, "'%c'", c);
-    else std::snprintf(buffer, sizeof buffer, "byte 0x%02x", c);
+    if (c >= 32 && c < 127)
+      std::snprintf(buffer, sizeof buffer, "'%c'", c);
+    else
+      std::snprintf(buffer, sizeof buffer, "byte 0x%02x", c);
     found = buffer;
   }
   throw Error(ErrorCode::checkpoint, file_ + ": byte " + std::to_string(offset_ + static_cast<int64_t>(at_)) +
@@ -20,7 +22,8 @@ void JsonCursor::fail(const std::string& expected) {
 }
 
 char JsonCursor::peek() {
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+  while (at_ < text_.size() &&
+         (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
     ++at_;
   return at_ < text_.size() ? text_[at_] : '\0';
 }

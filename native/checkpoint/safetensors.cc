@@ -50,7 +50,8 @@ TensorEntry read_entry(JsonCursor& json, const std::string& name) {
     }
   } while (json.take(','));
   json.expect('}');
-  if (!has_dtype || !has_shape || !has_offsets) json.fail("dtype, shape and data_offsets of \"" + name + "\"");
+  if (!has_dtype || !has_shape || !has_offsets)
+    json.fail("dtype, shape and data_offsets of \"" + name + "\"");
   return entry;
 }
 
@@ -69,9 +70,9 @@ const TensorEntry* SafetensorsHeader::find(const std::string& name) const {
 }
 
 int64_t dtype_size(const std::string& dtype) {
-  static const std::map<std::string, int64_t> sizes{{"BOOL", 1}, {"U8", 1},   {"I8", 1},   {"I16", 2}, {"U16", 2},
-                                                    {"F16", 2},  {"BF16", 2}, {"I32", 4},  {"U32", 4}, {"F32", 4},
-                                                    {"F64", 8},  {"I64", 8},  {"U64", 8}};
+  static const std::map<std::string, int64_t> sizes{
+      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"I16", 2}, {"U16", 2}, {"F16", 2}, {"BF16", 2},
+      {"I32", 4},  {"U32", 4}, {"F32", 4}, {"F64", 8}, {"I64", 8}, {"U64", 8}};
   const auto found = sizes.find(dtype);
   return found == sizes.end() ? 0 : found->second;
 }
@@ -111,9 +112,10 @@ SafetensorsHeader parse_safetensors(const std::string& file, const uint8_t* data
   }
   json.end();
 
-  std::stable_sort(header.tensors.begin(), header.tensors.end(), [](const TensorEntry& a, const TensorEntry& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
-  });
+  std::stable_sort(header.tensors.begin(), header.tensors.end(),
+                   [](const TensorEntry& a, const TensorEntry& b) {
+                     return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
+                   });
   int64_t at = 0;
   for (const auto& entry : header.tensors) {
     const std::string what = "tensor \"" + entry.name + "\": ";
@@ -132,13 +134,13 @@ SafetensorsHeader parse_safetensors(const std::string& file, const uint8_t* data
     if (at > size - header.data_offset) break;
   }
   if (at != size - header.data_offset)
-    fail(file, "expected " + std::to_string(header.data_offset + at) + " bytes or more as its header says, found " +
-                   std::to_string(size) + ".");
+    fail(file, "expected " + std::to_string(header.data_offset + at) +
+                   " bytes or more as its header says, found " + std::to_string(size) + ".");
   return header;
 }
 
-std::string layout_safetensors(std::vector<TensorEntry>& tensors, const std::map<std::string, std::string>& metadata,
-                               int64_t at_least) {
+std::string layout_safetensors(std::vector<TensorEntry>& tensors,
+                               const std::map<std::string, std::string>& metadata, int64_t at_least) {
   std::string json = "{";
   if (!metadata.empty()) {
     json += "\"__metadata__\":{";
@@ -162,7 +164,8 @@ std::string layout_safetensors(std::vector<TensorEntry>& tensors, const std::map
   json += "}";
   while (json.size() % 8 != 0 || static_cast<int64_t>(json.size()) + 8 < at_least) json += ' ';
   std::string bytes(8, '\0');
-  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>((static_cast<uint64_t>(json.size()) >> (8 * i)) & 255);
+  for (int i = 0; i < 8; ++i)
+    bytes[i] = static_cast<char>((static_cast<uint64_t>(json.size()) >> (8 * i)) & 255);
   return bytes + json;
 }
 

@@ -1,5 +1,5 @@
-// The safetensors format (https://github.com/huggingface/safetensors, "Format"): 8 bytes little-endian header length,
-// a JSON header, the tensors' bytes. No LibTorch here; shapes and offsets only.
+// The safetensors format (https://github.com/huggingface/safetensors, "Format"): 8 bytes little-endian header
+// length, a JSON header, the tensors' bytes. No LibTorch here; shapes and offsets only.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -28,13 +28,13 @@ struct SafetensorsHeader {
 // Bytes of one element, or 0 for a type that is not known.
 int64_t dtype_size(const std::string& dtype);
 
-// `data`, `size`: the whole file. Throws Error(checkpoint) that names the file and what is wrong; checks that the
-// tensors lie within the file, do not overlap and leave no gap, before any memory is taken for them.
+// `data`, `size`: the whole file. Throws Error(checkpoint) that names the file and what is wrong; checks that
+// the tensors lie within the file, do not overlap and leave no gap, before any memory is taken for them.
 SafetensorsHeader parse_safetensors(const std::string& file, const uint8_t* data, int64_t size);
 
-// Sets the entries' offsets, one behind the other, and gives the file's first bytes (length and header, padded with
-// spaces so that the data begin at a multiple of 8, and to `at_least` bytes).
-std::string layout_safetensors(std::vector<TensorEntry>& tensors, const std::map<std::string, std::string>& metadata,
-                               int64_t at_least = 0);
+// Sets the entries' offsets, one behind the other, and gives the file's first bytes (length and header,
+// padded with spaces so that the data begin at a multiple of 8, and to `at_least` bytes).
+std::string layout_safetensors(std::vector<TensorEntry>& tensors,
+                               const std::map<std::string, std::string>& metadata, int64_t at_least = 0);
 
 }  // namespace mode_ensemble

@@ -54,7 +54,8 @@ void load_weights(Network& network, const std::string& path) {
       missing.push_back(weight.name);
     else if (entry->shape != weight.tensor.sizes().vec() || entry->dtype != dtype_of(weight.tensor))
       shapes.push_back(weight.name + ": expected " + dtype_of(weight.tensor) + " " +
-                       shape_text(weight.tensor.sizes()) + ", found " + entry->dtype + " " + shape_text(entry->shape));
+                       shape_text(weight.tensor.sizes()) + ", found " + entry->dtype + " " +
+                       shape_text(entry->shape));
   }
   for (const auto& entry : header.tensors) {
     bool known = false;
@@ -65,12 +66,14 @@ void load_weights(Network& network, const std::string& path) {
   add_list(problems, "of another shape", shapes);
   add_list(problems, "missing", missing);
   add_list(problems, "unexpected", unexpected);
-  if (!problems.empty()) throw Error(ErrorCode::checkpoint, path + ": does not fit the network: " + problems + ".");
+  if (!problems.empty())
+    throw Error(ErrorCode::checkpoint, path + ": does not fit the network: " + problems + ".");
 
   c10::NoGradGuard guard;
   for (const auto& weight : network.weights()) {
     const auto* entry = header.find(weight.name);
-    auto tensor = at::empty(weight.tensor.sizes(), weight.tensor.options().memory_format(at::MemoryFormat::Contiguous));
+    auto tensor =
+        at::empty(weight.tensor.sizes(), weight.tensor.options().memory_format(at::MemoryFormat::Contiguous));
     std::memcpy(tensor.mutable_data_ptr(), file.data() + header.data_offset + entry->begin,
                 static_cast<size_t>(entry->end - entry->begin));
     weight.tensor.copy_(tensor);

@@ -8,10 +8,11 @@
 namespace mode_ensemble {
 
 // Float32 and int64 as they are, in standard (row-major) layout; written whole or not at all.
-void save_weights(const Network& network, const std::string& path, const std::map<std::string, std::string>& metadata);
+void save_weights(const Network& network, const std::string& path,
+                  const std::map<std::string, std::string>& metadata);
 
-// Every tensor must be there with its shape; an Error(checkpoint) lists the first ten of each that are missing,
-// unexpected or of another shape.
+// Every tensor must be there with its shape; an Error(checkpoint) lists the first ten of each that are
+// missing, unexpected or of another shape.
 void load_weights(Network& network, const std::string& path);
 
 }  // namespace mode_ensemble

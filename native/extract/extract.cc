@@ -5,6 +5,7 @@
 #include "extract/feature_file.h"
 #include "models/network.h"
 #include "runtime/device.h"
+#include "runtime/memory.h"
 
 namespace mode_ensemble {
 namespace {
@@ -19,7 +20,8 @@ std::vector<at::Tensor> pass(Network& network, const Batch& batch, const std::st
   const auto result = network.forward(batch.images, /*training=*/false, /*want_stages=*/true);
   const auto logits = result.logits.to(at::kFloat).contiguous();
   std::vector<at::Tensor> rows{batch.labels, logits.argmax(1), logits};
-  for (const auto& stage : result.stages) rows.push_back(at::mean(stage, {2, 3}, false, at::kFloat).contiguous());
+  for (const auto& stage : result.stages)
+    rows.push_back(at::mean(stage, {2, 3}, false, at::kFloat).contiguous());
   return rows;
 }
 
@@ -27,7 +29,8 @@ std::vector<at::Tensor> pass(Network& network, const Batch& batch, const std::st
 std::vector<TensorEntry> columns_of(const std::vector<at::Tensor>& rows) {
   std::vector<TensorEntry> columns{{"labels", "I64", {}}, {"predictions", "I64", {}}};
   for (size_t i = 2; i < rows.size(); ++i)
-    columns.push_back({i == 2 ? "logits" : "stage" + std::to_string(i - 2), "F32", rows[i].sizes().slice(1).vec()});
+    columns.push_back(
+        {i == 2 ? "logits" : "stage" + std::to_string(i - 2), "F32", rows[i].sizes().slice(1).vec()});
   return columns;
 }
 
@@ -35,8 +38,10 @@ std::vector<TensorEntry> columns_of(const std::vector<at::Tensor>& rows) {
 
 ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   if (options.batchSize < 1)
-    throw Error(ErrorCode::config, "batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
+    throw Error(ErrorCode::config,
+                "batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
   use_threads(options.threads);
+  const MemoryReuse reuse;
   const c10::NoGradGuard no_grad;
   std::vector<Member> members;
   for (const auto& member : options.members) {

@@ -1,5 +1,5 @@
-// The one pass: each image is decoded once and goes through each member once; what the detectors need is written to
-// one feature file a member.
+// The one pass: each image is decoded once and goes through each member once; what the detectors need is
+// written to one feature file a member.
 #pragma once
 #include <map>
 #include <memory>

@@ -24,7 +24,8 @@ void FeatureFile::append(const std::vector<at::Tensor>& rows) {
     const int64_t row_bytes = columns_[i].elements() * dtype_size(columns_[i].dtype);
     TORCH_CHECK(rows[i].is_contiguous() && static_cast<int64_t>(rows[i].nbytes()) == count * row_bytes,
                 "feature column ", columns_[i].name, " has another size than laid out");
-    file_.write_at(head_size_ + places_[i].begin + rows_ * row_bytes, rows[i].const_data_ptr(), count * row_bytes);
+    file_.write_at(head_size_ + places_[i].begin + rows_ * row_bytes, rows[i].const_data_ptr(),
+                   count * row_bytes);
   }
   rows_ += count;
 }

@@ -1,5 +1,5 @@
-// Writes a feature file row by row in bounded memory: room for all rows is laid out first, the rows go to their
-// places, and what was not filled is closed up at the end.
+// Writes a feature file row by row in bounded memory: room for all rows is laid out first, the rows go to
+// their places, and what was not filled is closed up at the end.
 #pragma once
 #include <ATen/ATen.h>
 

@@ -12,8 +12,9 @@
 namespace mode_ensemble {
 namespace {
 
-// Candidates beyond k that the first, matrix-product pass hands to the exact one. On unit vectors its rounding error is
-// below 1e-6, so a neighbour is missed only where more than this many lie that close together.
+// Candidates beyond k that the first, matrix-product pass hands to the exact one. On unit vectors its
+// rounding error is below 1e-6, so a neighbour is missed only where more than this many lie that close
+// together.
 constexpr int64_t kSpare = 16;
 // Floats held at a time by each of the two passes (64 MiB).
 constexpr int64_t kBlock = int64_t{1} << 24;
@@ -26,18 +27,18 @@ at::Tensor fused(const std::vector<std::string>& files, const std::string& tenso
     const auto header = parse_safetensors(path, file.data(), file.size());
     const auto* entry = header.find(tensor);
     if (!entry || entry->dtype != "F32" || entry->shape.size() != 2)
-      throw Error(ErrorCode::data, path + ": expected a float32 tensor \"" + tensor + "\" [N, D], found " +
-                                       (entry ? entry->dtype + " with " + std::to_string(entry->shape.size()) +
-                                                    " dimensions."
-                                              : std::string("none.")));
+      throw Error(ErrorCode::data,
+                  path + ": expected a float32 tensor \"" + tensor + "\" [N, D], found " +
+                      (entry ? entry->dtype + " with " + std::to_string(entry->shape.size()) + " dimensions."
+                             : std::string("none.")));
     const auto rows = at::from_blob(const_cast<uint8_t*>(file.data()) + header.data_offset + entry->begin,
                                     entry->shape, at::kFloat);
     if (!sum.defined())
       sum = rows.clone();
     else if (sum.sizes() != rows.sizes())
       throw Error(ErrorCode::data, path + ": expected \"" + tensor + "\" of the first member's shape (" +
-                                       std::to_string(sum.size(0)) + " rows), found " + std::to_string(rows.size(0)) +
-                                       " rows.");
+                                       std::to_string(sum.size(0)) + " rows), found " +
+                                       std::to_string(rows.size(0)) + " rows.");
     else
       sum.add_(rows);
   }
@@ -50,15 +51,17 @@ at::Tensor fused(const std::vector<std::string>& files, const std::string& tenso
 NeighboursResult neighbours(const NeighboursOptions& options, JobContext& context) {
   use_threads(options.threads);
   const c10::NoGradGuard no_grad;
-  if (options.bank.empty()) throw Error(ErrorCode::config, "bank: expected a feature file a member, found none.");
+  if (options.bank.empty())
+    throw Error(ErrorCode::config, "bank: expected a feature file a member, found none.");
   const auto bank = fused(options.bank, options.tensor);  // [B, D]
   const int64_t size = bank.size(0), width = bank.size(1);
   if (options.k < 1 || options.k > size)
-    throw Error(ErrorCode::config, "k: expected 1 to the number of training features, " + std::to_string(size) +
-                                       ", found " + std::to_string(options.k) + ".");
+    throw Error(ErrorCode::config, "k: expected 1 to the number of training features, " +
+                                       std::to_string(size) + ", found " + std::to_string(options.k) + ".");
   const auto norms = bank.square().sum(1);  // [B]
   const int64_t candidates = std::min(size, options.k + kSpare);
-  const int64_t block = std::max<int64_t>(1, std::min({int64_t{1024}, kBlock / size, kBlock / (candidates * width)}));
+  const int64_t block =
+      std::max<int64_t>(1, std::min({int64_t{1024}, kBlock / size, kBlock / (candidates * width)}));
 
   std::vector<at::Tensor> sets;
   int64_t total = 0;
@@ -70,7 +73,8 @@ NeighboursResult neighbours(const NeighboursOptions& options, JobContext& contex
     sets.push_back(fused(files, options.tensor));
     if (sets.back().size(1) != width)
       throw Error(ErrorCode::data, files.front() + ": expected features of width " + std::to_string(width) +
-                                       " as in the training set, found " + std::to_string(sets.back().size(1)) + ".");
+                                       " as in the training set, found " +
+                                       std::to_string(sets.back().size(1)) + ".");
     total += sets.back().size(0);
   }
   ProgressMeter meter(context, "neighbours", total);

@@ -1,5 +1,5 @@
-// Exact k-nearest-neighbour distances over stored features. Source of the rule: Sun et al., ICML 2022 (kNN), fused over
-// modes as Fang et al., IJCV 2024: the mean of the raw features, divided by (its L2 norm + 1e-10).
+// Exact k-nearest-neighbour distances over stored features. Source of the rule: Sun et al., ICML 2022 (kNN),
+// fused over modes as Fang et al., IJCV 2024: the mean of the raw features, divided by (its L2 norm + 1e-10).
 #pragma once
 #include <string>
 #include <vector>

@@ -79,7 +79,8 @@ class CifarResNet : public Network {
 
 }  // namespace
 
-std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, std::array<int, 4> blocks, uint64_t seed) {
+std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, std::array<int, 4> blocks,
+                                           uint64_t seed) {
   return std::make_unique<CifarResNet>(arch, blocks, seed);
 }
 

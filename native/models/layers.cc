@@ -15,9 +15,7 @@ double kaiming_bound(int64_t fan_in) {
 
 }  // namespace
 
-at::Tensor Conv::operator()(const at::Tensor& x) const {
-  return at::conv2d(x, weight, {}, stride, padding);
-}
+at::Tensor Conv::operator()(const at::Tensor& x) const { return at::conv2d(x, weight, {}, stride, padding); }
 
 at::Tensor BatchNorm::operator()(const at::Tensor& x, bool training) const {
   if (training) {

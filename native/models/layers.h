@@ -1,4 +1,5 @@
-// The layers that the families share, and the builder that makes them in Python's order with Python's random numbers.
+// The layers that the families share, and the builder that makes them in Python's order with Python's random
+// numbers.
 #pragma once
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -27,12 +28,13 @@ struct Linear {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Adds each layer's tensors to the network's table, and draws initial weights from the generator in the order in
-// which torch.nn would: parameters when the layer is made.
+// Adds each layer's tensors to the network's table, and draws initial weights from the generator in the order
+// in which torch.nn would: parameters when the layer is made.
 class Builder {
  public:
   Builder(uint64_t seed, std::vector<NamedTensor>& weights);
-  Conv conv(const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding);
+  Conv conv(const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
+            int64_t padding);
   BatchNorm batch_norm(const std::string& name, int64_t channels);
   Linear linear(const std::string& name, int64_t in, int64_t out);
 

@@ -12,7 +12,8 @@ std::vector<at::Tensor> Network::parameters() const {
 void Network::to_channels_last() {
   // set_data: the layers and the table hold the same tensor and must go on doing so.
   for (auto& weight : weights_)
-    if (weight.tensor.dim() == 4) weight.tensor.set_data(weight.tensor.contiguous(at::MemoryFormat::ChannelsLast));
+    if (weight.tensor.dim() == 4)
+      weight.tensor.set_data(weight.tensor.contiguous(at::MemoryFormat::ChannelsLast));
 }
 
 void Network::require_gradients(bool on) {

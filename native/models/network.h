@@ -44,7 +44,8 @@ class Network {
   std::vector<NamedTensor> weights_;
 };
 
-// Initial weights as Python's torch.manual_seed(seed) followed by building the network gives them, bit for bit.
+// Initial weights as Python's torch.manual_seed(seed) followed by building the network gives them, bit for
+// bit.
 std::unique_ptr<Network> make_network(const ArchOptions& arch, uint64_t seed);
 
 }  // namespace mode_ensemble

@@ -16,8 +16,10 @@ Error current_failure() {
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
     // c10's CPU allocator reports a failed allocation in these words.
-    if (message.find("can't allocate memory") != std::string::npos || message.find("out of memory") != std::string::npos)
-      return Error(ErrorCode::memory, "There is not enough memory (" + message + "); a smaller batch size needs less.");
+    if (message.find("can't allocate memory") != std::string::npos ||
+        message.find("out of memory") != std::string::npos)
+      return Error(ErrorCode::memory,
+                   "There is not enough memory (" + message + "); a smaller batch size needs less.");
     return Error(ErrorCode::numeric, "LibTorch failed: " + message);
   } catch (const std::exception& error) {
     return Error(ErrorCode::numeric, std::string("An unexpected failure: ") + error.what());

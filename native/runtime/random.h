@@ -1,5 +1,5 @@
-// Named streams of a seed: every random choice is a function of (seed, name, counters) alone, so that it does not
-// depend on the number of threads or on what was drawn before.
+// Named streams of a seed: every random choice is a function of (seed, name, counters) alone, so that it does
+// not depend on the number of threads or on what was drawn before.
 #pragma once
 #include <cstdint>
 #include <string_view>
@@ -39,7 +39,8 @@ class RandomStream {
 inline std::vector<int64_t> permutation(int64_t n, RandomStream stream) {
   std::vector<int64_t> order(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) order[i] = i;
-  for (int64_t i = n - 1; i > 0; --i) std::swap(order[i], order[stream.next() % static_cast<uint64_t>(i + 1)]);
+  for (int64_t i = n - 1; i > 0; --i)
+    std::swap(order[i], order[stream.next() % static_cast<uint64_t>(i + 1)]);
   return order;
 }
 

@@ -1,4 +1,5 @@
-// SGD with momentum and weight decay over all parameters in one call, without temporaries (torch.optim.SGD's rule).
+// SGD with momentum and weight decay over all parameters in one call, without temporaries (torch.optim.SGD's
+// rule).
 #pragma once
 #include <ATen/ATen.h>
 
@@ -23,7 +24,8 @@ class Sgd {
   bool first_ = true;
 };
 
-// Learning rate of `epoch` (from 0): torch's CosineAnnealingLR with T_max = epochs and eta_min = 0, in closed form.
+// Learning rate of `epoch` (from 0): torch's CosineAnnealingLR with T_max = epochs and eta_min = 0, in closed
+// form.
 double cosine_rate(double base, int64_t epoch, int64_t epochs);
 
 }  // namespace mode_ensemble

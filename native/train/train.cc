@@ -6,6 +6,7 @@
 #include "data/loader.h"
 #include "models/network.h"
 #include "runtime/device.h"
+#include "runtime/memory.h"
 #include "train/sgd.h"
 
 namespace mode_ensemble {
@@ -24,7 +25,8 @@ struct Part {
 void check(const TrainOptions& options) {
   const auto fail = [](const std::string& message) { throw Error(ErrorCode::config, message); };
   if (options.epochs < 1) fail("epochs: expected at least 1, found " + std::to_string(options.epochs) + ".");
-  if (options.batchSize < 1) fail("batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
+  if (options.batchSize < 1)
+    fail("batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
   for (const auto& data : {options.train, options.test}) {
     for (int64_t i = 0; i < data->reader->size(); ++i) {
       const int64_t label = data->reader->label(i);
@@ -67,7 +69,8 @@ Part train_epoch(Network& network, Sgd& sgd, const TrainOptions& options, int64_
     at::Tensor loss;
     {
       const Autocast autocast(options.precision);
-      loss = at::cross_entropy_loss(network.forward(batch.images, true, false).logits.to(at::kFloat), batch.labels);
+      loss = at::cross_entropy_loss(network.forward(batch.images, true, false).logits.to(at::kFloat),
+                                    batch.labels);
     }
     loss.backward();
     sgd.step(rate);
@@ -110,6 +113,7 @@ Part test_epoch(Network& network, const TrainOptions& options, JobContext& conte
 TrainResult train(const TrainOptions& options, JobContext& context) {
   check(options);
   use_threads(options.threads);
+  const MemoryReuse reuse;
   auto network = make_network(options.arch, static_cast<uint64_t>(options.seed));
   network->to_channels_last();
   network->require_gradients(true);

@@ -1,5 +1,6 @@
-// Trains one mode. The recipe is that of the reference code of Fang et al., IJCV 2024 (CIFAR-10): SGD with momentum
-// and weight decay on all parameters, cosine annealing stepped once an epoch down to 0, random crop and flip.
+// Trains one mode. The recipe is that of the reference code of Fang et al., IJCV 2024 (CIFAR-10): SGD with
+// momentum and weight decay on all parameters, cosine annealing stepped once an epoch down to 0, random crop
+// and flip.
 #pragma once
 #include <map>
 #include <memory>
