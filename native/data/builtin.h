@@ -19,23 +19,27 @@ inline constexpr int kShapeClasses = 10;
 // probabilities or fractions; a pair is the range of a uniform choice.
 struct BuiltinTuning {
   // The object.
-  double radius[2] = {7.0, 12.0};      // of the circle around its outline
+  double radius[2] = {8.0, 13.0};      // of the circle around its outline
   double offset = 4.0;                 // its centre's distance from the image's, in x and y, at most
+  double turn = 0.8;                   // tangent of its turn from upright, at most
   double squeeze[2] = {0.72, 1.0};     // its narrow side to its wide side
   double wobble = 0.05;                // of each corner, as a fraction of the radius
-  double contrast[2] = {50.0, 170.0};  // distance of its colour from the background's behind it
-  double opacity[2] = {0.75, 1.0};
-  double shading = 40.0;          // colour change across it, at most
-  double pattern_chance = 0.2;    // of stripes on it
-  double occluder_chance = 0.25;  // of a bar drawn over it
+  double contrast[2] = {45.0, 130.0};  // how much lighter it is than what lies behind it
+  double hue = 50.0;                   // change of each channel beside that, at most
+  double opacity[2] = {0.85, 1.0};
+  double shading = 30.0;         // colour change across it, at most
+  double pattern_chance = 0.15;  // of stripes on it
+  double occluder_chance = 0.2;  // of a bar drawn over it
   double occluder_width[2] = {1.0, 2.6};
   // What lies behind it.
-  double gradient = 70.0;          // colour change across the image, at most
-  double clouds[2] = {4.0, 30.0};  // amplitude of smooth noise
-  int distractors[2] = {1, 5};     // scraps: triangles, boxes and bars
+  double background[2] = {10.0, 140.0};  // each channel of its colour
+  double gradient = 50.0;                // colour change across the image, at most
+  double clouds[2] = {2.0, 20.0};        // amplitude of smooth noise
+  int distractors[2] = {0, 4};           // scraps: triangles, boxes and bars
+  double lighter_chance = 0.5;           // of a scrap or bar that is lighter, as objects are, not darker
   double distractor_radius[2] = {1.2, 3.4};
   // The camera.
-  double noise[2] = {2.0, 11.0};  // half the range of each channel's noise
+  double noise[2] = {1.0, 7.0};  // half the range of each channel's noise
   double blur_chance = 0.35;
   // The OoD sets.
   double blend_overlay = 0.5;  // of two shapes overlaid, rather than their outlines joined

@@ -11,33 +11,19 @@ constexpr int kSide = kBuiltinSide;
 constexpr int kPixels = kSide * kSide;
 constexpr const BuiltinTuning& kT = kTuning;
 
-Color random_color(SceneRandom& random) {
+// A colour lighter than another by `contrast`, or darker where that is negative; of any hue.
+Color contrasting(const Color& with, double contrast, SceneRandom& random) {
   Color color;
-  for (double& c : color.c) c = random.between(10, 245);
+  for (int c = 0; c < 3; ++c) {
+    color.c[c] = std::clamp(with.c[c] + contrast + random.around(kT.hue), 0.0, 255.0);
+  }
   return color;
 }
 
-double distance(const Color& a, const Color& b) {
-  double square = 0;
-  for (int c = 0; c < 3; ++c) square += (a.c[c] - b.c[c]) * (a.c[c] - b.c[c]);
-  return std::sqrt(square);
-}
-
-// A colour about `contrast` away from another.
-Color contrasting(const Color& with, double contrast, SceneRandom& random) {
-  for (;;) {
-    const Color other = random_color(random);
-    const double apart = distance(with, other);
-    if (apart < 1) continue;
-    const double scale = contrast / apart;
-    Color color;
-    bool fits = true;
-    for (int c = 0; c < 3; ++c) {
-      color.c[c] = with.c[c] + (other.c[c] - with.c[c]) * scale;
-      fits = fits && color.c[c] >= 0 && color.c[c] <= 255;
-    }
-    if (fits) return color;
-  }
+// The contrast of what is no object.
+double scrap_contrast(SceneRandom& random) {
+  const double contrast = random.between(kT.contrast);
+  return random.chance(kT.lighter_chance) ? contrast : -contrast;
 }
 
 // How far along a direction a pixel lies: -0.5 to 0.5 over the image, more in its corners.
@@ -69,7 +55,8 @@ class Clouds {
 };
 
 void paint_background(Canvas& canvas, SceneRandom& random) {
-  const Color base = random_color(random);
+  Color base;
+  for (double& c : base.c) c = random.between(kT.background);
   Color slope;
   for (double& c : slope.c) c = random.around(kT.gradient);
   const Point direction = random_direction(random);
@@ -110,7 +97,7 @@ void paint_distractors(Canvas& canvas, SceneRandom& random) {
     Coverage coverage;
     coverage.add(placed(outline, {x_axis, y_axis, center}));
     const int pixel = static_cast<int>(center.y) * kSide + static_cast<int>(center.x);
-    const Color color = contrasting(canvas.at[pixel], random.between(kT.contrast), random);
+    const Color color = contrasting(canvas.at[pixel], scrap_contrast(random), random);
     canvas.paint(coverage, color, random.between(kT.opacity));
   }
 }
@@ -118,14 +105,15 @@ void paint_distractors(Canvas& canvas, SceneRandom& random) {
 Pose random_pose(SceneRandom& random) {
   Pose pose;
   const double radius = random.between(kT.radius);
-  const Point direction = random_direction(random);
-  // Squeezed along one direction, turned by another: shapes are slanted, not only narrowed.
+  Point direction{1, random.around(kT.turn)};
+  direction = direction * (1 / std::sqrt(1 + direction.y * direction.y));
   const Point turn = random_direction(random);
   const double squeeze = random.between(kT.squeeze);
+  // Turned to the squeezed direction, squeezed, turned back, then turned as a whole.
   const auto place = [&](double x, double y) {
     const Point turned{x * turn.x - y * turn.y, (x * turn.y + y * turn.x) * squeeze};
-    return Point{turned.x * direction.x - turned.y * direction.y,
-                 turned.x * direction.y + turned.y * direction.x} *
+    const Point back{turned.x * turn.x + turned.y * turn.y, turned.y * turn.x - turned.x * turn.y};
+    return Point{back.x * direction.x - back.y * direction.y, back.x * direction.y + back.y * direction.x} *
            radius;
   };
   pose.x_axis = place(1, 0);
@@ -186,7 +174,7 @@ void paint_occluder(Canvas& canvas, Point center, SceneRandom& random) {
   const Point through = center + random_direction(random) * random.between(0, 6);
   Coverage coverage;
   coverage.add(bar(through - direction, through + direction, random.between(kT.occluder_width)));
-  const Color color = contrasting(mean_under(canvas, coverage), random.between(kT.contrast), random);
+  const Color color = contrasting(mean_under(canvas, coverage), scrap_contrast(random), random);
   canvas.paint(coverage, color, random.between(kT.opacity));
 }
 
