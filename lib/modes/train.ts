@@ -1,9 +1,10 @@
-import { appendFileSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { firstDifference, type Json } from '../config/canonical.js';
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { ioError, temporaryName } from '../config/files.js';
+import { makeWritableFolder } from '../config/folders.js';
 import type { TrainSettings } from '../config/schema.js';
 import type { DataSet } from '../data/open.js';
 import type { Addon, EpochEvent, TrainResult } from '../native/contract.js';
@@ -60,6 +61,7 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
     return { seed, checkpoint, isNew: false };
   }
   const { cropPadding, flip, ...optimisation } = settings;
+  await makeWritableFolder(folder);
   const log = openLog(folder);
   const job = startJob(
     (sink) =>
@@ -143,7 +145,6 @@ function openLog(folder: string): EpochLog {
     }
   };
   const fault = attempt(() => {
-    mkdirSync(folder, { recursive: true });
     const temporary = temporaryName(file);
     writeFileSync(temporary, '');
     renameSync(temporary, file);

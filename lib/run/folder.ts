@@ -1,6 +1,5 @@
-import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ioError, makeFolder } from '../config/files.js';
+import { makeWritableFolder } from '../config/folders.js';
 import { modeFolder } from '../modes/find.js';
 
 /**
@@ -29,12 +28,8 @@ export interface RunFolder {
  */
 export async function openRunFolder(path: string): Promise<RunFolder> {
   const features = join(path, 'features');
-  await makeFolder(features);
-  for (const folder of [path, features]) {
-    await access(folder, constants.W_OK).catch((error) => {
-      throw ioError(error, folder, 'written');
-    });
-  }
+  await makeWritableFolder(path);
+  await makeWritableFolder(features);
   return {
     path,
     features,

@@ -1,7 +1,7 @@
 /** Evaluation of checkpoints that are there, without an experiment: accuracy, and OoD detection. */
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
-import { makeFolder } from '../config/files.js';
+import { makeWritableFolder } from '../config/folders.js';
 import type { EvaluateSettings } from '../config/schema.js';
 import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
 import { type DataSpec, parseDataSpec, parseOutSpecs } from '../data/spec.js';
@@ -135,7 +135,7 @@ async function prepare(settings: CheckpointSettings, hooks: StageHooks) {
   const architectures = (settings.addon ?? getAddon()).architectures();
   hooks.onStage?.('open');
   const modes = await openCheckpoints(checkpoints, { arch, width, architectures, signal: hooks.signal });
-  await makeFolder(features);
+  await makeWritableFolder(features);
   return { spec, modes };
 }
 
