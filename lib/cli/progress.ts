@@ -17,6 +17,8 @@ export class Progress implements StageHooks {
   private phase = '';
   private phaseBegan = 0;
   private lastLine = 0;
+  /** The phase's end has been told; some phases report it more than once. */
+  private isTold = false;
   private epoch: { epoch: number; epochs: number } | undefined;
   private bar: SingleBar | undefined;
 
@@ -38,6 +40,7 @@ export class Progress implements StageHooks {
       this.phase = event.phase;
       this.phaseBegan = this.now();
       this.lastLine = this.now();
+      this.isTold = false;
     }
     if (this.stream.isTTY) this.draw(event);
     else this.print(event);
@@ -105,8 +108,12 @@ export class Progress implements StageHooks {
     const now = this.now();
     const isOver = total > 0 && done >= total;
     // The epoch's own line follows the end of its phases.
-    const isWanted = isOver ? phase !== 'train' && phase !== 'test' && now - this.phaseBegan >= BRIEF_MS : false;
-    if (!isWanted && (isOver || now - this.lastLine < INTERVAL_MS)) return;
+    const isEpoch = phase === 'train' || phase === 'test';
+    const isWanted = isOver
+      ? !isEpoch && !this.isTold && now - this.phaseBegan >= BRIEF_MS
+      : now - this.lastLine >= INTERVAL_MS;
+    if (!isWanted) return;
+    this.isTold = isOver;
     this.lastLine = now;
     const of = total > 0 ? `${done}/${total}` : `${done}`;
     const end = isOver ? `done in ${duration((now - this.phaseBegan) / 1000)}` : `${timeLeft(done, total, rate)} left`;

@@ -12,7 +12,7 @@ import type { CommandContext } from './context.js';
 import { addMachineOptions, addTrainOptions, fieldOption, given, type MachineFlags } from './options.js';
 import { duration } from './progress.js';
 
-const DEFAULT_RUN = 'runs/modes';
+const DEFAULT_RUN = 'runs/train';
 
 interface Flags extends MachineFlags, Partial<TrainSettings> {
   arch: string;

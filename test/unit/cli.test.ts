@@ -130,6 +130,7 @@ test('without a terminal, progress is a line every ten seconds and one at the en
     clock.now = second * 1000;
     progress.onProgress({ type: 'progress', phase: 'extract', done: second * 80, total: 2000, rate: 80 });
   }
+  progress.onProgress({ type: 'progress', phase: 'extract', done: 2000, total: 2000, rate: 80 });
   assert.deepEqual(lines, [
     'extract textures: 800/2000, 80/s, 15 s left\n',
     'extract textures: 1600/2000, 80/s, 5.0 s left\n',
