@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, unlink } from 'node:fs/promises';
+import { open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ModeEnsembleError } from './errors.js';
 
@@ -33,15 +33,6 @@ export function ioError(error: unknown, path: string, action: 'read' | 'written'
 /** Temporary names are `<name>.tmp-<pid>-<random>`, in the folder of the file itself, so that a rename is atomic. */
 export function temporaryName(path: string): string {
   return join(dirname(path), `${basename(path)}.tmp-${process.pid}-${randomBytes(4).toString('hex')}`);
-}
-
-/** Makes a folder and those above it. @throws ModeEnsembleError E_IO */
-export async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    throw ioError(error, path, 'written');
-  }
 }
 
 /**

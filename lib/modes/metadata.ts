@@ -11,15 +11,16 @@ import type { ModeArch } from './arch.js';
 const FORMAT = 'mode-ensemble';
 const VERSION = '1';
 
-/** Everything that shapes the weights of a mode, its seed apart. */
+/**
+ * What a mode is, its seed apart. The number of threads is left out: it shapes the last bits of the weights, but a run
+ * folder that moves to a machine with more cores must go on.
+ */
 export interface ModeSettings {
   arch: { name: string; width: number; classes: number };
   /** The training data's fingerprint. */
   data: string;
   train: TrainSettings;
   transform: TransformOptions;
-  /** Sums in the kernels are split by thread, so their number shapes the last bits. */
-  threads: number;
 }
 
 /** The metadata of a checkpoint, understood. */

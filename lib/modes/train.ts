@@ -52,7 +52,6 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
     data: train.fingerprint,
     train: settings,
     transform: transformOf(arch),
-    threads,
   };
   const metadata = writeMetadata(seed, train.classes, wanted);
   const checkpoint = checkpointIn(folder);

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
-import { makeFolder, writeFileAtomic } from '../config/files.js';
+import { writeFileAtomic } from '../config/files.js';
+import { makeWritableFolder } from '../config/folders.js';
 import { joinMembers } from '../ensemble/index.js';
 import { describeConvention } from '../metrics/index.js';
 import { summarizeRows } from '../report/summary.js';
@@ -49,7 +50,7 @@ export function resultsJson(evaluation: Evaluation): string {
  * @throws ModeEnsembleError E_IO naming the path
  */
 export async function writeResults(folder: string, evaluation: Evaluation): Promise<{ csv: string; json: string }> {
-  await makeFolder(folder);
+  await makeWritableFolder(folder);
   const csv = join(folder, 'results.csv');
   const json = join(folder, 'results.json');
   await writeFileAtomic(csv, resultsCsv(evaluation.rows));
@@ -67,7 +68,7 @@ export async function writeScores(folder: string, evaluation: Evaluation): Promi
   const paths: string[] = [];
   for (const { detector, members, in: inScores, out } of evaluation.scores) {
     const own = join(folder, fileName(detector), fileName(joinMembers(members)));
-    await makeFolder(own);
+    await makeWritableFolder(own);
     for (const [name, scores] of [[evaluation.in, inScores] as const, ...Object.entries(out)]) {
       const path = join(own, `${fileName(name)}.npy`);
       await writeFileAtomic(path, npyFloat32(scores));

@@ -1,8 +1,9 @@
 // The exports of lib/native/contract.ts.
+#include <cstdio>
+// clang-format off: jpeglib.h uses FILE and size_t without including them, so it comes after cstdio.
 #include <jpeglib.h>
 #include <png.h>
-
-#include <cstdio>  // jpeglib.h uses FILE and size_t without including them
+// clang-format on
 
 #include "addon/job.h"
 #include "addon/napi_env.h"

@@ -22,7 +22,8 @@ Loader::Loader(std::shared_ptr<const DataSet> data, LoaderOptions options)
   slots_.resize(static_cast<size_t>(workers + 2));
   const int64_t rows = std::min(options_.batchSize, std::max<int64_t>(size, 1));
   for (auto& slot : slots_) {
-    slot.images = at::empty({rows, 3, side, side}, at::TensorOptions().memory_format(at::MemoryFormat::ChannelsLast));
+    slot.images =
+        at::empty({rows, 3, side, side}, at::TensorOptions().memory_format(at::MemoryFormat::ChannelsLast));
     slot.labels = at::empty({rows}, at::kLong);
   }
   for (int64_t i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
@@ -112,8 +113,8 @@ void Loader::fill(Slot& slot, int64_t batch) {
   }
 }
 
-// to: [S, S, 3]. Random crop and flip as torchvision's RandomCrop(S, padding) and RandomHorizontalFlip: the padding is
-// black before normalisation.
+// to: [S, S, 3]. Random crop and flip as torchvision's RandomCrop(S, padding) and RandomHorizontalFlip: the
+// padding is black before normalisation.
 void Loader::prepare(const Image& image, int64_t index, float* to) const {
   const int64_t side = options_.transform.size;
   const int64_t padding = options_.augment.cropPadding;

@@ -24,13 +24,13 @@ struct LoaderOptions {
   AugmentOptions augment;  // none where all is 0
   int64_t batchSize = 1;
   int64_t workers = 1;
-  uint64_t seed = 0;   // of the random choices, which depend on (seed, epoch, index) alone
+  uint64_t seed = 0;  // of the random choices, which depend on (seed, epoch, index) alone
   uint64_t epoch = 0;
   bool shuffle = false;
 };
 
-// One pass over a set. Batches come in order, whatever the number of workers; the tensors of a batch stay valid until
-// the next call. Memory: `workers + 2` batches.
+// One pass over a set. Batches come in order, whatever the number of workers; the tensors of a batch stay
+// valid until the next call. Memory: `workers + 2` batches.
 class Loader {
  public:
   Loader(std::shared_ptr<const DataSet> data, LoaderOptions options);
@@ -39,8 +39,8 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   int64_t batches() const { return batches_; }
-  // False at the end. Throws what a worker threw when it read the batch's images. A batch from which bad images were
-  // passed over is shorter, perhaps empty.
+  // False at the end. Throws what a worker threw when it read the batch's images. A batch from which bad
+  // images were passed over is shorter, perhaps empty.
   bool next(Batch& batch);
   // Names of images passed over so far.
   std::vector<std::string> skipped() const;

@@ -106,8 +106,8 @@ test('a mode with other settings is neither used nor overwritten', async () => {
     });
   await refused({ settings: { ...options.settings, epochs: 3 } }, 'train.epochs 2, but 3');
   await refused({ settings: { ...options.settings, flip: false } }, 'train.flip true, but false');
-  await refused({ threads: 4 }, 'threads 2, but 4');
   await refused({ seed: 8 }, 'seed 7, but 8');
+  assert.equal((await trainMode({ ...options, threads: 4, workers: 3 })).isNew, false);
   assert.equal(addon.trained.length, 1);
   assert.deepEqual(readFileSync(checkpoint), before);
   assert.equal(lines(folder).length, 2);

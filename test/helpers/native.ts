@@ -1,0 +1,60 @@
+import type {
+  DataHandle,
+  JobEvent,
+  NativeJob,
+  OpenDataOptions,
+  OpenDataResult,
+  TrainOptions,
+} from '../../lib/native/contract.js';
+import { getAddon } from '../../lib/native/load.js';
+
+export const CIFAR_TRANSFORM = {
+  size: 32,
+  mean: [0.4914, 0.4822, 0.4465] as [number, number, number],
+  std: [0.247, 0.2435, 0.2616] as [number, number, number],
+};
+
+export const quiet = (_event: JobEvent): void => {};
+
+export function open(options: Partial<OpenDataOptions> & { path: string }): Promise<OpenDataResult> {
+  return getAddon().openData({ reader: 'cifar10', split: 'train', skipBadImages: false, ...options }, quiet).done;
+}
+
+/** Options of a small training job; everything can be overridden. */
+export function trainOptions(
+  train: DataHandle,
+  test: DataHandle,
+  checkpoint: string,
+  overrides: Partial<TrainOptions> = {},
+): TrainOptions {
+  return {
+    arch: { name: 'cifar-resnet18', width: 8, classes: 10 },
+    seed: 7,
+    train,
+    test,
+    transform: CIFAR_TRANSFORM,
+    augment: { cropPadding: 4, flip: true },
+    epochs: 1,
+    batchSize: 32,
+    learningRate: 0.05,
+    momentum: 0.9,
+    nesterov: false,
+    weightDecay: 5e-4,
+    precision: 'float32',
+    threads: 2,
+    workers: 1,
+    checkpoint,
+    metadata: { made: 'test' },
+    ...overrides,
+  };
+}
+
+/** The error a job ends with; fails where it ends well. */
+export async function failure(job: NativeJob<unknown>): Promise<Error & { code: string }> {
+  try {
+    await job.done;
+  } catch (error) {
+    return error as Error & { code: string };
+  }
+  throw new Error('the job was expected to fail and did not');
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { getAddon } from '../../lib/native/load.js';
+import { testData } from '../helpers/data.js';
+import { open } from '../helpers/native.js';
+
+/** Made by make_pixel_fixtures.py with Pillow: what each image must decode and resize to. */
+interface Entry {
+  /** Below test/fixtures/images, or below the test data's root. */
+  path: string;
+  width: number;
+  height: number;
+  sha256: string;
+}
+
+const fixtures: { size: number; drawn: (Omit<Entry, 'path'> & { file: string })[]; data: Entry[] } = JSON.parse(
+  readFileSync('test/fixtures/pixels.json', 'utf8'),
+);
+const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-pixels-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A folder that holds links to these files alone, under numbers, since names may repeat. */
+async function check(entries: readonly Entry[], root: string, name: string): Promise<number> {
+  const links = join(folder, name);
+  mkdirSync(links);
+  for (const [i, { path: file }] of entries.entries()) {
+    symlinkSync(resolve(root, file), join(links, `${String(i).padStart(4, '0')}-${basename(file)}`));
+  }
+  const data = await open({ reader: 'folder', path: links, split: '' });
+  assert.equal(data.count, entries.length);
+  for (const [i, { path: file, sha256 }] of entries.entries()) {
+    const image = getAddon().readImage(data.handle, i, fixtures.size);
+    assert.ok(image.name.endsWith(basename(file)), `${image.name} for ${file}`);
+    assert.equal(createHash('sha256').update(image.pixels).digest('hex'), sha256, file);
+  }
+  return entries.length;
+}
+
+describe('decode and resize, bit for bit as Pillow', () => {
+  it('images of every kind that the fixtures script draws', async () => {
+    const drawn = fixtures.drawn.map(({ file, ...entry }) => ({ ...entry, path: file }));
+    assert.ok((await check(drawn, 'test/fixtures/images', 'drawn')) >= 10);
+  });
+
+  const root = testData();
+  it('real images', { skip: root ? false : 'the test data is not beside the project' }, async () => {
+    const there = fixtures.data.filter(({ path }) => existsSync(join(root as string, path)));
+    assert.equal(there.length, fixtures.data.length);
+    await check(there, root as string, 'data');
+  });
+});
