@@ -19,11 +19,11 @@ function hash(data: Awaited<ReturnType<typeof open>>, count: number): string {
 
 /** The bytes that every machine must generate: recorded once, with the version of the generator. */
 const RECORDED: Record<string, { split: string; count: number; sha256: string }> = {
-  shapes: { split: 'test', count: 2000, sha256: 'RECORD-shapes' },
-  blends: { split: '', count: 2000, sha256: 'RECORD-blends' },
-  unseen: { split: '', count: 2000, sha256: 'RECORD-unseen' },
-  textures: { split: '', count: 2000, sha256: 'RECORD-textures' },
-  strokes: { split: '', count: 2000, sha256: 'RECORD-strokes' },
+  shapes: { split: 'test', count: 2000, sha256: '9b354dfa6d4f3da256048698b301bfe09134d348ef2400d8000b113206ff8bdb' },
+  blends: { split: '', count: 2000, sha256: '578a8e837716fca19550e3aef60f57897ea5997a9df35f40afd489d1025286dd' },
+  unseen: { split: '', count: 2000, sha256: 'a1c98aaa2d76b51dab178a8844a78bb77159eba98d6874b1ff34ae580fa41a8a' },
+  textures: { split: '', count: 2000, sha256: 'b53eb5980e03851e8044bb21be2ae06f62dc80fee2d386fb6e881500faed9cf9' },
+  strokes: { split: '', count: 2000, sha256: '11c8a53b046c25cb1eca9f4acca99ad89af3d0d33d01e81d3a50a0ebc38ef202' },
 };
 
 describe('built-in data', () => {
