@@ -1,5 +1,5 @@
 """Python PyTorch's training speed for bench/train.ts: CIFAR ResNet-18 on tensors that lie in memory (no loader), eager,
-channels-last, batch 128, SGD. Prints one line of JSON: images per second, the median of the steps after the first."""
+channels-last, batch 128, SGD. Prints one line of JSON: images per second (the median of the steps after the first) and GEMM peak."""
 
 import json
 import sys
@@ -39,8 +39,21 @@ def resnet18(width):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
 
 
+def gemm_peak(dtype):
+    """GFLOP/s of a 3072³ matrix product: the floor of what the convolutions can take."""
+    n = 3072
+    a, b = torch.randn(n, n).to(dtype), torch.randn(n, n).to(dtype)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - start)
+    return 2 * n**3 / min(times) / 1e9
+
+
 def main(precision, width, steps, threads):
     torch.set_num_threads(threads)
+    gemm = gemm_peak(torch.bfloat16 if precision == "bfloat16" else torch.float32)
     torch.manual_seed(0)
     net = resnet18(width).to(memory_format=torch.channels_last)
     sgd = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
@@ -56,7 +69,8 @@ def main(precision, width, steps, threads):
         sgd.step()
         times.append(time.perf_counter() - start)
     times = sorted(times[1:])
-    print(json.dumps({"imagesPerSecond": 128 / times[len(times) // 2], "torch": torch.__version__}))
+    speed = 128 / times[len(times) // 2]
+    print(json.dumps({"imagesPerSecond": speed, "gemm": gemm, "torch": torch.__version__}))
 
 
 if __name__ == "__main__":

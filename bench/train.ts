@@ -34,6 +34,24 @@ function median(numbers: readonly number[]): number {
   return sorted[sorted.length >> 1] ?? Number.NaN;
 }
 
+/**
+ * GFLOP of an image's training step in the convolutions: two operations a multiply-add; forward, gradient of the input
+ * and gradient of the weights cost the same (the stem has no gradient of its input).
+ */
+function trainingGflop(w: number): number {
+  let total = 2 * (2 * 32 * 32 * 9 * 3 * w);
+  let inputs = w;
+  for (let layer = 0, side = 32; layer < 4; layer++) {
+    const outputs = w << layer;
+    if (layer > 0) side /= 2;
+    const pixels = side * side;
+    const shortcut = layer > 0 ? inputs * outputs : 0;
+    total += 3 * 2 * pixels * (9 * inputs * outputs + shortcut + 3 * 9 * outputs * outputs);
+    inputs = outputs;
+  }
+  return total / 1e9;
+}
+
 /** CIFAR-10 records with pixels from a linear congruential generator. */
 function writeData(): void {
   const records = Buffer.alloc(BATCH * STEPS * 3073);
@@ -82,7 +100,7 @@ async function ours(precision: Precision): Promise<number> {
   return epochs[1]?.imagesPerSecond ?? Number.NaN;
 }
 
-function python(precision: Precision): { imagesPerSecond: number; torch: string } | undefined {
+function python(precision: Precision): { imagesPerSecond: number; gemm: number; torch: string } | undefined {
   const args = ['bench/train.py', precision, String(width), String(STEPS), String(threads)];
   const { status, stdout } = spawnSync(values.python, args, { encoding: 'utf8' });
   return status === 0 ? JSON.parse(stdout) : undefined;
@@ -96,18 +114,30 @@ try {
   for (const precision of ['bfloat16', 'float32'] as const) {
     const mine: number[] = [];
     const theirs: number[] = [];
+    const peaks: number[] = [];
     let version = '';
     for (let round = 0; round < rounds; round++) {
       mine.push(await ours(precision));
       const other = python(precision);
       if (other) {
         theirs.push(other.imagesPerSecond);
+        peaks.push(other.gemm);
         version = other.torch;
       }
     }
-    const ratio = theirs.length > 0 ? `, PyTorch ${version} ${median(theirs).toFixed(1)}` : ', no Python with torch';
-    const times = theirs.length > 0 ? `, ratio ${(median(mine) / median(theirs)).toFixed(2)}` : '';
-    console.log(`${precision}: ours ${median(mine).toFixed(1)} images/s${ratio}${times}`);
+    console.log(
+      `${precision}: ours ${median(mine).toFixed(1)} images/s (rounds ${mine.map((x) => x.toFixed(1)).join(', ')})`,
+    );
+    if (theirs.length === 0) {
+      console.log(`  ${values.python} has no torch: nothing to compare with`);
+      continue;
+    }
+    const peak = median(peaks);
+    const share = (median(mine) * trainingGflop(width)) / peak;
+    console.log(
+      `  PyTorch ${version} ${median(theirs).toFixed(1)}, ratio ${(median(mine) / median(theirs)).toFixed(2)}`,
+    );
+    console.log(`  GEMM peak ${peak.toFixed(0)} GFLOP/s, of which the convolutions use ${(100 * share).toFixed(0)} %`);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

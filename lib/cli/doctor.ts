@@ -12,7 +12,7 @@ export function addDoctor(program: Command, context: CommandContext): void {
     .description(
       'Tells what this installation consists of and what it can use; exits 1 where the addon cannot be loaded.',
     )
-    .option('--json', 'print as JSON')
+    .option('--json', "print as JSON, with LibTorch's build settings")
     .addHelpText(
       'after',
       `
@@ -48,10 +48,9 @@ function doctor(flags: { json?: true }, context: CommandContext): void {
     context.printJson({ ...about, ...addon });
     return;
   }
-  const { architectures, config, ...lines } = addon;
-  context.print(
-    `${table({ ...about, ...lines, architectures: architectures.map(({ name }) => name) })}\n\n${config.trim()}`,
-  );
+  // LibTorch's own build settings are a page of compiler flags: for --json.
+  const { architectures, config: _, ...lines } = addon;
+  context.print(table({ ...about, ...lines, architectures: architectures.map(({ name }) => name) }));
 }
 
 function describeAddon() {

@@ -104,7 +104,8 @@ export interface ExtractMember {
 
 /**
  * Each image is decoded once and goes through each member once. A feature file holds `logits` [N, C], `stage1` …
- * `stage5` [N, C_k] (global average of each stage), all float32, `labels` [N] and `predictions` [N], int64.
+ * `stage5` [N, C_k] (global average of each stage), all float32, `labels` [N] and `predictions` [N], int64. Its metadata
+ * are the member's, and `penultimate`, the name of the tensor that the network's last layer reads.
  */
 export interface ExtractOptions {
   arch: ArchOptions;

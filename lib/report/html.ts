@@ -2,7 +2,6 @@
 export function escapeHtml(text: string): string {
   const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
   // Control characters are not allowed in HTML, and lone surrogates not in UTF-8.
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is to be replaced
   const clean = text.replace(/\p{Surrogate}/gu, '\ufffd').replace(/[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/g, '\ufffd');
   return clean.replace(/[&<>"']/g, (character) => names[character] as string);
 }

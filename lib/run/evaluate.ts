@@ -76,7 +76,8 @@ export async function evaluate(
   const accuracies = new Array<AccuracyRow>(subsets.length);
   const base = { threads: input.threads, hooks, neighbours: services.neighbours };
 
-  const onLogits = choices.filter(({ detector }) => !detector.needs.penultimate);
+  // What reads logits alone is scored set by set, so that one set's logits are in memory at a time.
+  const onLogits = choices.filter(({ detector: { needs } }) => !needs.penultimate && needs.fit === 'none');
   for (const [setIndex, set] of sets.entries()) {
     const logits = await Promise.all(set.files.map((file) => file.logits()));
     const labels = setIndex === 0 ? await (set.files[0] as FeatureFile).labels() : undefined;

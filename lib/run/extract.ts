@@ -8,9 +8,6 @@ import { getAddon } from '../native/load.js';
 import type { EvaluateServices } from './evaluate.js';
 import type { MemberFeatures } from './types.js';
 
-/** The last stage, averaged over space: what distances are taken in (the contract names the tensors). */
-const PENULTIMATE = 'stage5';
-
 /** As a job's, and told what is done next, for instance `train seed 1000` or `extract textures`. */
 export interface StageHooks extends JobHooks {
   onStage?: ((stage: string) => void) | undefined;
@@ -70,7 +67,8 @@ export function servicesOf(addon: Addon): EvaluateServices {
  *   E_ABORTED, E_IO; finished feature files stay
  */
 export async function extractFeatures(settings: ExtractSettings, hooks: StageHooks = {}): Promise<ExtractedFeatures> {
-  const { members, sets } = settings;
+  const { members, sets, store } = settings;
+  await store.sweep();
   const result: ExtractedFeatures = { members: [], made: 0, reused: 0, skipped: {} };
   const extract = (set: DataSet, label: string) => extractSet(settings, set, label, result, hooks);
   const test = await extract(sets.test, `${sets.test.name} (test)`);
@@ -122,7 +120,7 @@ async function extractSet(
             members: missing.map(({ checkpoint, key, path }) => ({
               checkpoint,
               output: path,
-              metadata: { key, fingerprint, penultimate: PENULTIMATE },
+              metadata: { key, fingerprint },
             })),
             data: set.handle,
             transform,

@@ -8,7 +8,6 @@ import { modeFolder } from '../modes/find.js';
  * experiment.json                 resolved settings, versions, hashes
  * modes/<arch>/seed-<n>/          checkpoint.safetensors, log.jsonl
  * features/                       the feature store
- * scores/                         where scores are asked for without a folder of their own
  * results.csv results.json report.html
  * ```
  * A file that is there is whole: each is written to a temporary name and renamed.

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <variant>
 
@@ -73,7 +74,18 @@ class Job final : public JobContext {
         env, sink, nullptr, name, 0, 1, this, &Job::finalize, this, &Job::on_message, &function_);
     if (status != napi_ok) throw Error(ErrorCode::device, "Node could not make a thread-safe function.");
     napi_add_env_cleanup_hook(env, &Job::on_environment_end, this);
-    thread_ = std::thread([this] { run(); });
+  }
+
+  // Apart from the constructor: from there on Node holds `this`, so it must not be thrown out of.
+  void start(Napi::Env env) {
+    try {
+      thread_ = std::thread([this] { run(); });
+    } catch (const std::system_error& error) {
+      Finished finished;
+      finished.failure =
+          Error(ErrorCode::memory, std::string("No thread could be started: ") + error.what() + ".");
+      finish(env, finished);
+    }
   }
 
   Napi::Promise promise() const { return deferred_.Promise(); }
@@ -127,7 +139,7 @@ class Job final : public JobContext {
   }
 
   void finish(Napi::Env env, Finished& finished) {
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     napi_remove_env_cleanup_hook(env, &Job::on_environment_end, this);
     try {
       if (finished.result)
@@ -168,11 +180,12 @@ class Job final : public JobContext {
 }  // namespace
 
 Napi::Value start_job(Napi::Env env, const Napi::Function& sink, JobBody body) {
-  const auto* job = new Job(env, sink, std::move(body));
+  auto* job = new Job(env, sink, std::move(body));
   auto object = Napi::Object::New(env);
   object["done"] = job->promise();
   object["abort"] =
       Napi::Function::New(env, [flag = job->abort_flag()](const Napi::CallbackInfo&) { *flag = true; });
+  job->start(env);
   return object;
 }
 

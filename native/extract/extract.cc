@@ -3,6 +3,7 @@
 #include "checkpoint/weights.h"
 #include "data/loader.h"
 #include "extract/feature_file.h"
+#include "models/layers.h"
 #include "models/network.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
@@ -15,23 +16,42 @@ struct Member {
   std::unique_ptr<FeatureFile> file;
 };
 
-std::vector<at::Tensor> pass(Network& network, const Batch& batch, const std::string& precision) {
+struct Columns {
+  std::vector<std::string> names;
+  std::vector<at::Tensor> rows;  // [n, ...], float32 or int64, contiguous
+
+  void add(std::string name, const at::Tensor& tensor) {
+    names.push_back(std::move(name));
+    rows.push_back(tensor.contiguous());
+  }
+};
+
+// The 8-byte columns first: every section of the file then begins at a multiple of its item's size.
+Columns pass(Network& network, const Batch& batch, const std::string& precision) {
   const Autocast autocast(precision);
   const auto result = network.forward(batch.images, /*training=*/false, /*want_stages=*/true);
-  const auto logits = result.logits.to(at::kFloat).contiguous();
-  std::vector<at::Tensor> rows{batch.labels, logits.argmax(1), logits};
-  for (const auto& stage : result.stages)
-    rows.push_back(at::mean(stage, {2, 3}, false, at::kFloat).contiguous());
-  return rows;
+  const auto logits = result.logits.to(at::kFloat);
+  Columns columns;
+  columns.add("labels", batch.labels);
+  columns.add("predictions", logits.argmax(1));
+  columns.add("logits", logits);
+  for (size_t k = 0; k < result.stages.size(); ++k)
+    columns.add("stage" + std::to_string(k + 1), global_average(result.stages[k]));
+  if (network.penultimate_stage() == 0) columns.add("penultimate", result.penultimate.to(at::kFloat));
+  return columns;
 }
 
-// The 8-byte columns first: every section then begins at a multiple of its item's size.
-std::vector<TensorEntry> columns_of(const std::vector<at::Tensor>& rows) {
-  std::vector<TensorEntry> columns{{"labels", "I64", {}}, {"predictions", "I64", {}}};
-  for (size_t i = 2; i < rows.size(); ++i)
-    columns.push_back(
-        {i == 2 ? "logits" : "stage" + std::to_string(i - 2), "F32", rows[i].sizes().slice(1).vec()});
-  return columns;
+std::unique_ptr<FeatureFile> make_file(const ExtractMember& member, const Network& network,
+                                       const Columns& columns, int64_t capacity) {
+  std::vector<TensorEntry> entries;
+  for (size_t i = 0; i < columns.rows.size(); ++i)
+    entries.push_back({columns.names[i], columns.rows[i].scalar_type() == at::kLong ? "I64" : "F32",
+                       columns.rows[i].sizes().slice(1).vec()});
+  // The network knows which stage its last layer reads; who reads the file is told here.
+  auto metadata = member.metadata;
+  const int stage = network.penultimate_stage();
+  metadata["penultimate"] = stage == 0 ? "penultimate" : "stage" + std::to_string(stage);
+  return std::make_unique<FeatureFile>(member.output, std::move(entries), capacity, std::move(metadata));
 }
 
 }  // namespace
@@ -66,11 +86,10 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
     const int64_t rows = batch.images.size(0);
     for (size_t i = 0; i < members.size() && rows > 0; ++i) {
       context.throw_if_aborted();
-      const auto features = pass(*members[i].network, batch, options.precision);
+      const auto columns = pass(*members[i].network, batch, options.precision);
       if (!members[i].file)
-        members[i].file = std::make_unique<FeatureFile>(options.members[i].output, columns_of(features), size,
-                                                        options.members[i].metadata);
-      members[i].file->append(features);
+        members[i].file = make_file(options.members[i], *members[i].network, columns, size);
+      members[i].file->append(columns.rows);
     }
     result.count += rows;
     const int64_t read = std::min(options.batchSize, size - seen);

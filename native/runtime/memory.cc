@@ -70,7 +70,9 @@ class ReusingAllocator final : public c10::Allocator {
     const size_t behind = start + kHugePage - aligned;
     if (behind > 0) munmap(reinterpret_cast<void*>(aligned + size), behind);
     void* data = reinterpret_cast<void*>(aligned);
+#ifdef MADV_HUGEPAGE
     madvise(data, size, MADV_HUGEPAGE);
+#endif
     return data;
   }
 

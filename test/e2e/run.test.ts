@@ -52,6 +52,9 @@ ${extra}`,
   return file;
 }
 
+/** Relative to the folder in which the commands run. */
+const checkpointOf = (seed: number) => `run/modes/cifar-resnet18-w4/seed-${seed}/checkpoint.safetensors`;
+
 const rowsOf = (run: string) =>
   readFileSync(join(folder, run, 'results.csv'), 'utf8')
     .trimEnd()
@@ -169,9 +172,9 @@ describe('run', () => {
     fails(experiment('cifar', 'folder:empty'), 1, /empty/);
     fails(cli('run', tiny('tiny.yaml'), '--seeds', '5,5'), 2, /seed 5 is given twice/);
     fails(cli('run', tiny('extra.yaml', { extra: 'epoch: 3\n' })), 2, /extra\.yaml.*epoch/);
-    fails(cli('run', 'not-there.yaml'), 2, /not-there\.yaml/);
+    fails(cli('run', 'not-there.yaml'), 1, /not-there\.yaml/);
     fails(
-      cli('eval-ood', '--in', 'cifar10:cifar', '--out', 'bulitin:textures', '--checkpoint', 'x'),
+      cli('eval-ood', '--in', 'cifar10:cifar', '--out', 'bulitin:textures', '--checkpoint', checkpointOf(1)),
       2,
       /bulitin.*builtin/,
     );
@@ -179,8 +182,7 @@ describe('run', () => {
 });
 
 describe('train, eval-clean and eval-ood', () => {
-  const checkpoint = (seed: number) => `run/modes/cifar-resnet18-w4/seed-${seed}/checkpoint.safetensors`;
-  const checkpoints = ['--checkpoint', checkpoint(1), '--checkpoint', checkpoint(2)];
+  const checkpoints = ['--checkpoint', checkpointOf(1), '--checkpoint', checkpointOf(2)];
 
   it('train makes the mode that run makes', () => {
     const result = cli(
@@ -189,7 +191,7 @@ describe('train, eval-clean and eval-ood', () => {
     );
     assert.equal(result.status, 0, result.stderr);
     const made = readFileSync(join(folder, 'single/modes/cifar-resnet18-w4/seed-1/checkpoint.safetensors'));
-    assert.ok(made.equals(readFileSync(join(folder, checkpoint(1)))));
+    assert.ok(made.equals(readFileSync(join(folder, checkpointOf(1)))));
   });
 
   it('eval-clean gives each mode and the ensemble', () => {

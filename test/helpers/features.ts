@@ -15,7 +15,7 @@ export async function extractOne(
   await getAddon().extract(
     {
       arch: { name: 'cifar-resnet18', width, classes: 10 },
-      members: [{ checkpoint, output, metadata: { key: 'test', penultimate: 'stage5' } }],
+      members: [{ checkpoint, output, metadata: { key: 'test' } }],
       data,
       transform: CIFAR_TRANSFORM,
       batchSize: 32,

@@ -136,7 +136,7 @@ export function fakeAddon(): FakeAddon {
               logits: { dtype: 'F32', shape: [rows, options.arch.classes] },
               stage5: { dtype: 'F32', shape: [rows, 4] },
             },
-            metadata,
+            { ...metadata, penultimate: 'stage5' },
           );
         }
         return { count: rows, skipped: [], skippedCount: count(set) - rows, seconds: 1 };

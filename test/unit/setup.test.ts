@@ -8,7 +8,6 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 // Set-up runs before anything is compiled, so it is plain JavaScript without types.
-// biome-ignore lint/suspicious/noExplicitAny: see above
 const part = (name: string): Promise<any> =>
   import(new URL(`../../../scripts/setup/${name}.mjs`, import.meta.url).href);
 const versions = await part('versions');
