@@ -2,41 +2,15 @@
 channels-last, batch 128, SGD. Prints one line of JSON: images per second (the median of the steps after the first) and GEMM peak."""
 
 import json
+import pathlib
 import sys
 import time
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        y += self.shortcut(x)
-        return F.relu(y)
-
-
-def resnet18(width):
-    layers, inputs = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()], width
-    for layer in range(4):
-        for block in range(2):
-            outputs = width << layer
-            layers.append(Block(inputs, outputs, 2 if layer > 0 and block == 0 else 1))
-            inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "test" / "parity"))
+from torch_resnet import ResNet18  # noqa: E402
 
 
 def gemm_peak(dtype):
@@ -55,7 +29,7 @@ def main(precision, width, steps, threads):
     torch.set_num_threads(threads)
     gemm = gemm_peak(torch.bfloat16 if precision == "bfloat16" else torch.float32)
     torch.manual_seed(0)
-    net = resnet18(width).to(memory_format=torch.channels_last)
+    net = ResNet18(width, 10).to(memory_format=torch.channels_last)
     sgd = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     x = torch.randn(128, 3, 32, 32).to(memory_format=torch.channels_last)
     y = torch.randint(0, 10, (128,))
@@ -63,7 +37,7 @@ def main(precision, width, steps, threads):
     for _ in range(steps + 1):
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = F.cross_entropy(net(x), y)
+            loss = F.cross_entropy(net(x)[0], y)
         sgd.zero_grad()
         loss.backward()
         sgd.step()

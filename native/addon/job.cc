@@ -1,10 +1,15 @@
 #include "addon/job.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include <memory>
 #include <mutex>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <variant>
+#include <vector>
 
 #include "runtime/failure.h"
 
@@ -16,6 +21,11 @@
 // - The environment's clean-up hook is added after the thread-safe function was made. Node runs hooks last-in
 //   first-out, so ours runs before Node takes the function away: it sets the abort flag and `closed_`, and
 //   joins the thread. After that nobody can call a function that is gone.
+// - process.exit() on the main thread runs no hooks: it goes straight to the C library's exit(), which takes
+// LibTorch's
+//   singletons away under a running thread. So the addon listens to Node's 'exit' event and ends the jobs
+//   there, on the main thread those of all worker threads too. For this, every Job that lives is in
+//   running().
 // - In the ordinary way, the thread's last message makes finish() run on the JavaScript thread: it joins the
 // thread,
 //   removes the hook, settles the promise and releases the function.
@@ -62,6 +72,20 @@ Napi::Object to_js(Napi::Env env, const LogLine& line) {
   return event;
 }
 
+class Job;
+
+struct Running {
+  std::mutex mutex;  // held while a job is ended from outside: it cannot be deleted meanwhile
+  std::set<Job*> jobs;
+  bool exiting = false;
+};
+
+// Never destroyed, like the threads it counts.
+Running& running() {
+  static auto* const instance = new Running;
+  return *instance;
+}
+
 class Job final : public JobContext {
  public:
   Job(Napi::Env env, const Napi::Function& sink, JobBody body)
@@ -74,6 +98,27 @@ class Job final : public JobContext {
         env, sink, nullptr, name, 0, 1, this, &Job::finalize, this, &Job::on_message, &function_);
     if (status != napi_ok) throw Error(ErrorCode::device, "Node could not make a thread-safe function.");
     napi_add_env_cleanup_hook(env, &Job::on_environment_end, this);
+    const std::lock_guard lock(running().mutex);
+    running().jobs.insert(this);
+  }
+
+  ~Job() override {
+    const std::lock_guard lock(running().mutex);
+    running().jobs.erase(this);
+  }
+
+  napi_env environment() const { return env_; }
+  void ask_to_stop() { *abort_ = true; }
+
+  // Stops the job, waits for its thread and lets nothing through to JavaScript any more. Any thread, any
+  // number of times.
+  void end() {
+    ask_to_stop();
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    join();
   }
 
   // Apart from the constructor: from there on Node holds `this`, so it must not be thrown out of.
@@ -134,12 +179,15 @@ class Job final : public JobContext {
         *message);
     const napi_value arguments[] = {event};
     napi_value ignored = nullptr;
-    // An exception of the listener stays pending and becomes an uncaught exception, as with any callback.
-    napi_call_function(env, env.Undefined(), sink, 1, arguments, &ignored);
+    if (napi_call_function(env, env.Undefined(), sink, 1, arguments, &ignored) == napi_pending_exception) {
+      // Left pending, Node would only warn of it (DEP0168); it is an uncaught exception as any callback's.
+      napi_value thrown = nullptr;
+      if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
+    }
   }
 
   void finish(Napi::Env env, Finished& finished) {
-    if (thread_.joinable()) thread_.join();
+    join();
     napi_remove_env_cleanup_hook(env, &Job::on_environment_end, this);
     try {
       if (finished.result)
@@ -155,14 +203,11 @@ class Job final : public JobContext {
     napi_release_threadsafe_function(function_, napi_tsfn_release);  // leads to finalize()
   }
 
-  static void on_environment_end(void* data) {
-    auto* job = static_cast<Job*>(data);
-    *job->abort_ = true;
-    {
-      const std::lock_guard lock(job->mutex_);
-      job->closed_ = true;
-    }
-    if (job->thread_.joinable()) job->thread_.join();
+  static void on_environment_end(void* data) { static_cast<Job*>(data)->end(); }
+
+  void join() {
+    const std::lock_guard lock(joining_);
+    if (thread_.joinable()) thread_.join();
   }
 
   static void finalize(napi_env, void* data, void*) { delete static_cast<Job*>(data); }
@@ -174,12 +219,17 @@ class Job final : public JobContext {
   napi_threadsafe_function function_ = nullptr;
   std::mutex mutex_;
   bool closed_ = false;
+  std::mutex joining_;  // of thread_
   std::thread thread_;
 };
 
 }  // namespace
 
 Napi::Value start_job(Napi::Env env, const Napi::Function& sink, JobBody body) {
+  {
+    const std::lock_guard lock(running().mutex);
+    if (running().exiting) throw Error(ErrorCode::aborted, "The process is exiting; no job begins any more.");
+  }
   auto* job = new Job(env, sink, std::move(body));
   auto object = Napi::Object::New(env);
   object["done"] = job->promise();
@@ -187,6 +237,29 @@ Napi::Value start_job(Napi::Env env, const Napi::Function& sink, JobBody body) {
       Napi::Function::New(env, [flag = job->abort_flag()](const Napi::CallbackInfo&) { *flag = true; });
   job->start(env);
   return object;
+}
+
+void end_jobs_at_exit(Napi::Env env) {
+  // Node's main environment lives on the process's first thread; a worker's exit ends that worker's jobs
+  // alone.
+#ifdef __APPLE__
+  const bool is_main = pthread_main_np() != 0;
+#else
+  const bool is_main = gettid() == getpid();
+#endif
+  const auto end_jobs = [is_main](const Napi::CallbackInfo& call) {
+    const napi_env own = call.Env();
+    const std::lock_guard lock(running().mutex);
+    running().exiting = running().exiting || is_main;
+    std::vector<Job*> ended;
+    for (Job* job : running().jobs)
+      if (is_main || job->environment() == own) ended.push_back(job);
+    for (Job* job : ended) job->ask_to_stop();
+    for (Job* job : ended) job->end();
+  };
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto on = process.Get("on").As<Napi::Function>();
+  on.Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, end_jobs, "endJobs")});
 }
 
 Napi::Error make_error(Napi::Env env, ErrorCode code, const std::string& message) {

@@ -190,6 +190,7 @@ Napi::Value init_weights_job(const Napi::CallbackInfo& call) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  end_jobs_at_exit(env);
   exports["info"] = Napi::Function::New<guarded<info>>(env, "info");
   exports["architectures"] = Napi::Function::New<guarded<list_architectures>>(env, "architectures");
   exports["openData"] = Napi::Function::New<guarded<open_data>>(env, "openData");

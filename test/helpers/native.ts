@@ -1,5 +1,6 @@
 import type {
   DataHandle,
+  ExtractOptions,
   JobEvent,
   NativeJob,
   OpenDataOptions,
@@ -45,6 +46,27 @@ export function trainOptions(
     workers: 1,
     checkpoint,
     metadata: { made: 'test' },
+    ...overrides,
+  };
+}
+
+/** Options of an extraction through one CIFAR ResNet-18; everything can be overridden. */
+export function extractOptions(
+  data: DataHandle,
+  checkpoint: string,
+  output: string,
+  width: number,
+  overrides: Partial<ExtractOptions> = {},
+): ExtractOptions {
+  return {
+    arch: { name: 'cifar-resnet18', width, classes: 10 },
+    members: [{ checkpoint, output, metadata: { key: 'test' } }],
+    data,
+    transform: CIFAR_TRANSFORM,
+    batchSize: 32,
+    precision: 'float32',
+    threads: 2,
+    workers: 1,
     ...overrides,
   };
 }

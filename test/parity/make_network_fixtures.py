@@ -8,51 +8,11 @@ import pathlib
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+from torch_resnet import ResNet18
 
 MEAN = torch.tensor([0.4914, 0.4822, 0.4465]).view(1, 3, 1, 1)
 STD = torch.tensor([0.2470, 0.2435, 0.2616]).view(1, 3, 1, 1)
-
-
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y + self.shortcut(x))
-
-
-class ResNet18(nn.Module):
-    def __init__(self, width, classes):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        inputs = width
-        for layer in range(4):
-            blocks = []
-            for block in range(2):
-                outputs = width << layer
-                blocks.append(Block(inputs, outputs, 2 if layer > 0 and block == 0 else 1))
-                inputs = outputs
-            setattr(self, f"layer{layer + 1}", nn.Sequential(*blocks))
-        self.linear = nn.Linear(inputs, classes)
-
-    def forward(self, x):
-        stages = [F.relu(self.bn1(self.conv1(x)))]
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            stages.append(layer(stages[-1]))
-        pooled = [s.mean((2, 3)) for s in stages]
-        return self.linear(pooled[-1]), pooled
 
 
 def images(count):
@@ -74,13 +34,13 @@ def case(seed, width):
     x, y = images(64)
     net.eval()
     with torch.no_grad():
-        logits, pooled = net(x[:4])
+        logits, stages = net(x[:4])
     out = {
         "seed": seed,
         "width": width,
         "tensors": tensors,
         "logits": logits.flatten().tolist(),
-        "stages": [p.flatten().tolist() for p in pooled],
+        "stages": [s.mean((2, 3)).flatten().tolist() for s in stages],
     }
     # One batch holds all images, so that the order in which a loader draws them does not matter.
     epochs, net = 5, net.train()
