@@ -96,6 +96,7 @@ describe('k nearest neighbours', () => {
   it('says what is wrong with k and with the files', async () => {
     const path = write('small', 5, 8, matrix(5, 8, 1));
     const other = write('other', 5, 4, matrix(5, 4, 1));
+    const empty = write('empty', 5, 0, new Float32Array(0));
     const run = (change: object) =>
       failure(
         getAddon().neighbours({ bank: [path], queries: [[path]], tensor: 'f', k: 1, threads: 1, ...change }, quiet),
@@ -104,6 +105,7 @@ describe('k nearest neighbours', () => {
     assert.match((await run({ queries: [[other]] })).message, /width 8 as in the training set, found 4/);
     assert.match((await run({ tensor: 'g' })).message, /expected a float32 tensor "g" \[N, D\], found none/);
     assert.equal((await run({ bank: ['/nowhere'] })).code, 'E_IO');
+    assert.match((await run({ bank: [empty], queries: [[empty]] })).message, /in "f", found rows of width 0/);
     assert.match((await run({ queries: [[path, path]] })).message, /expected 1 feature files a set, found 2/);
   });
 });
