@@ -40,24 +40,38 @@ export interface ArchOptions {
   /** Channels of the first stage; the family's default is in ArchitectureInfo.width. */
   width: number;
   classes: number;
+  /** Probability with which training zeroes an activation; 0 for families without dropout. */
+  dropout: number;
 }
 
 export interface ArchitectureInfo {
   name: string;
   aliases: string[];
-  /** Default width. */
+  family: string;
+  /** Default width. Other widths are multiples of `widthStep` and scale every layer in proportion. */
   width: number;
-  /** Side of the square input, in pixels. */
-  inputSize: number;
-  /** Channels of the five stages at the default width. */
+  widthStep: number;
+  /** Default dropout. */
+  dropout: number;
+  hasDropout: boolean;
+  /** Classes of the data for which the network was published. */
+  classes: number;
+  /** Channels of the stages at the default width. */
   stages: number[];
-  mean: [number, number, number];
-  std: [number, number, number];
+  /** The preprocessing that travels with the architecture. */
+  transform: TransformOptions;
 }
 
-/** Resize of both sides to `size` (Pillow's antialiased bilinear on 8-bit images), to [0,1], minus mean, over std. */
+/**
+ * Resize with Pillow's antialiased filter on 8-bit images, a square cut from the middle, to [0, 1], minus mean, over
+ * std. `fit` is `both` (both sides become `resize`) or `short` (the shorter one does, as torchvision's Resize(int)).
+ */
 export interface TransformOptions {
-  size: number;
+  resize: number;
+  fit: 'both' | 'short';
+  filter: 'bilinear' | 'bicubic';
+  /** Side of the square, in pixels; at most `resize`. */
+  crop: number;
   mean: [number, number, number];
   std: [number, number, number];
 }
@@ -157,6 +171,30 @@ export interface InitWeightsResult {
   parameters: number;
 }
 
+/** What a network makes of a few given inputs, tensor by tensor: for comparing it with Python's. */
+export interface TraceOptions {
+  arch: ArchOptions;
+  /** '' for the initial weights of `seed`. */
+  checkpoint: string;
+  seed: number;
+  /** Safetensors with `images` [N, 3, H, W], float32, normalised, and `labels` [N], int64. */
+  input: string;
+  /**
+   * Safetensors to write: `logits`, `penultimate`, `stage1` … (whole maps), `head_map` and `head_vector` (the head on the
+   * last stage's map and on the penultimate feature), `last_layer`, `input_gradient` (of the mean cross-entropy).
+   */
+  output: string;
+  threads: number;
+}
+
+export interface TraceResult {
+  /** Tensors of the network, and elements of the trained ones. */
+  tensors: number;
+  parameters: number;
+  /** Trained parameters that the loss does not reach. */
+  withoutGradient: string[];
+}
+
 export interface ProgressEvent {
   type: 'progress';
   /** What is being done, for instance `train`, `test`, `extract`, `neighbours`. */
@@ -217,6 +255,8 @@ export interface NativeInfo {
 export interface Addon {
   info(): NativeInfo;
   architectures(): ArchitectureInfo[];
+  /** By name or alias, in any case; also those that are not listed (any `wrn-D-K`). Null where there is none. */
+  findArchitecture(name: string): ArchitectureInfo | null;
   openData(options: OpenDataOptions, sink: (event: JobEvent) => void): NativeJob<OpenDataResult>;
   /** Frees the set's memory once no job uses it. A second call is harmless; later use of the handle is E_CONFIG. */
   disposeData(handle: DataHandle): void;
@@ -224,6 +264,11 @@ export interface Addon {
   extract(options: ExtractOptions, sink: (event: JobEvent) => void): NativeJob<ExtractResult>;
   neighbours(options: NeighboursOptions, sink: (event: JobEvent) => void): NativeJob<NeighboursResult>;
   initWeights(options: InitWeightsOptions, sink: (event: JobEvent) => void): NativeJob<InitWeightsResult>;
-  /** The decoded and resized pixels of one image, uint8 [size, size, 3]: for tests and pictures. */
-  readImage(handle: DataHandle, index: number, size: number): { pixels: Uint8Array; label: number; name: string };
+  trace(options: TraceOptions, sink: (event: JobEvent) => void): NativeJob<TraceResult>;
+  /** The decoded, resized and cropped pixels of one image, uint8 [crop, crop, 3]: for tests and pictures. */
+  readImage(
+    handle: DataHandle,
+    index: number,
+    transform: TransformOptions,
+  ): { pixels: Uint8Array; label: number; name: string };
 }

@@ -73,19 +73,42 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   return out;
 }
 
+Napi::Object transform_object(Napi::Env env, const TransformOptions& transform) {
+  auto out = Napi::Object::New(env);
+  out["resize"] = static_cast<double>(transform.resize);
+  out["fit"] = transform.fit;
+  out["filter"] = transform.filter;
+  out["crop"] = static_cast<double>(transform.crop);
+  out["mean"] = numbers(env, transform.mean);
+  out["std"] = numbers(env, transform.std);
+  return out;
+}
+
+Napi::Object architecture_object(Napi::Env env, const ArchitectureInfo& arch) {
+  auto out = Napi::Object::New(env);
+  out["name"] = arch.name;
+  out["aliases"] = strings(env, arch.aliases);
+  out["family"] = arch.family;
+  out["width"] = static_cast<double>(arch.width);
+  out["widthStep"] = static_cast<double>(arch.widthStep);
+  out["dropout"] = arch.dropout;
+  out["hasDropout"] = arch.hasDropout;
+  out["classes"] = static_cast<double>(arch.classes);
+  out["stages"] = numbers(env, arch.stages);
+  out["transform"] = transform_object(env, arch.transform);
+  return out;
+}
+
 Napi::Value list_architectures(const Napi::CallbackInfo& call) {
   const auto env = call.Env();
-  return to_array(env, architectures(), [&](const ArchitectureInfo& arch) {
-    auto out = Napi::Object::New(env);
-    out["name"] = arch.name;
-    out["aliases"] = strings(env, arch.aliases);
-    out["width"] = static_cast<double>(arch.width);
-    out["inputSize"] = static_cast<double>(arch.inputSize);
-    out["stages"] = numbers(env, arch.stages);
-    out["mean"] = numbers(env, arch.mean);
-    out["std"] = numbers(env, arch.std);
-    return out;
-  });
+  return to_array(env, architectures(),
+                  [&](const ArchitectureInfo& arch) { return architecture_object(env, arch); });
+}
+
+Napi::Value find_architecture_by_name(const Napi::CallbackInfo& call) {
+  if (!call[0].IsString()) throw Error(ErrorCode::config, "name: expected a string.");
+  const auto found = find_architecture(call[0].As<Napi::String>().Utf8Value());
+  return found ? architecture_object(call.Env(), *found) : call.Env().Null();
 }
 
 Napi::Value open_data(const Napi::CallbackInfo& call) {
@@ -118,15 +141,13 @@ Napi::Value read_image(const Napi::CallbackInfo& call) {
   const auto env = call.Env();
   const auto data = open_data_of(call[0], "handle");
   const int64_t index = call[1].As<Napi::Number>().Int64Value();
-  const int64_t size = call[2].As<Napi::Number>().Int64Value();
+  const auto transform = read_transform_options(call[2]);
   if (index < 0 || index >= data->reader->size())
     throw Error(ErrorCode::config, "index: expected 0 to " + std::to_string(data->reader->size() - 1) +
                                        ", found " + std::to_string(index) + ".");
-  if (size < 1 || size > 4096)
-    throw Error(ErrorCode::config, "size: expected 1 to 4096, found " + std::to_string(size) + ".");
   Image image, sized;
   data->reader->read(index, image);
-  resize(image, static_cast<int>(size), sized);
+  apply_transform(image, transform, data->reader->name(index), sized);
   auto pixels = Napi::Uint8Array::New(env, sized.pixels.size());
   std::copy(sized.pixels.begin(), sized.pixels.end(), pixels.Data());
   auto out = Napi::Object::New(env);
@@ -189,10 +210,24 @@ Napi::Value init_weights_job(const Napi::CallbackInfo& call) {
       });
 }
 
+Napi::Value trace_job(const Napi::CallbackInfo& call) {
+  return start_job(call.Env(), sink_of(call), [options = read_trace_options(call[0])](JobContext& context) {
+    return ResultMaker([result = trace(options, context)](Napi::Env env) -> Napi::Value {
+      auto out = Napi::Object::New(env);
+      out["tensors"] = static_cast<double>(result.tensors);
+      out["parameters"] = static_cast<double>(result.parameters);
+      out["withoutGradient"] = strings(env, result.withoutGradient);
+      return out;
+    });
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   end_jobs_at_exit(env);
   exports["info"] = Napi::Function::New<guarded<info>>(env, "info");
   exports["architectures"] = Napi::Function::New<guarded<list_architectures>>(env, "architectures");
+  exports["findArchitecture"] =
+      Napi::Function::New<guarded<find_architecture_by_name>>(env, "findArchitecture");
   exports["openData"] = Napi::Function::New<guarded<open_data>>(env, "openData");
   exports["disposeData"] = Napi::Function::New<guarded<dispose_data>>(env, "disposeData");
   exports["readImage"] = Napi::Function::New<guarded<read_image>>(env, "readImage");
@@ -200,6 +235,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");
   exports["neighbours"] = Napi::Function::New<guarded<neighbours_job>>(env, "neighbours");
   exports["initWeights"] = Napi::Function::New<guarded<init_weights_job>>(env, "initWeights");
+  exports["trace"] = Napi::Function::New<guarded<trace_job>>(env, "trace");
   return exports;
 }
 

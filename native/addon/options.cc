@@ -98,14 +98,38 @@ class Fields {
 };
 
 ArchOptions arch(const Fields& fields) {
-  return {fields.string("name"), fields.integer("width"), fields.integer("classes")};
+  return {fields.string("name"), fields.integer("width"), fields.integer("classes"),
+          fields.number("dropout")};
+}
+
+int64_t side(const Fields& fields, const std::string& name) {
+  const int64_t value = fields.integer(name);
+  if (value < 1 || value > 4096)
+    throw Error(ErrorCode::config,
+                fields.at(name) + ": expected 1 to 4096, found " + std::to_string(value) + ".");
+  return value;
+}
+
+std::string one_of(const Fields& fields, const std::string& name, const std::string& a,
+                   const std::string& b) {
+  const auto value = fields.string(name);
+  if (value != a && value != b)
+    throw Error(ErrorCode::config,
+                fields.at(name) + ": expected " + a + " or " + b + ", found \"" + value + "\".");
+  return value;
 }
 
 TransformOptions transform(const Fields& fields) {
-  TransformOptions out{fields.integer("size"), fields.triple("mean"), fields.triple("std")};
-  if (out.size < 1 || out.size > 4096)
-    throw Error(ErrorCode::config,
-                fields.at("size") + ": expected 1 to 4096, found " + std::to_string(out.size) + ".");
+  TransformOptions out{side(fields, "resize"),
+                       one_of(fields, "fit", "both", "short"),
+                       one_of(fields, "filter", "bilinear", "bicubic"),
+                       side(fields, "crop"),
+                       fields.triple("mean"),
+                       fields.triple("std")};
+  if (out.crop > out.resize)
+    throw Error(ErrorCode::config, fields.at("crop") +
+                                       ": expected at most resize = " + std::to_string(out.resize) +
+                                       ", found " + std::to_string(out.crop) + ".");
   for (const double s : out.std)
     if (s <= 0) throw Error(ErrorCode::config, fields.at("std") + ": expected numbers above 0.");
   return out;
@@ -132,6 +156,8 @@ std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std:
   if (!holder->data) throw Error(ErrorCode::config, field + ": this data set has been disposed of.");
   return holder->data;
 }
+
+TransformOptions read_transform_options(const Napi::Value& value) { return transform(Fields(value, "")); }
 
 OpenDataOptions read_open_data_options(const Napi::Value& value) {
   const Fields fields(value, "");
@@ -197,6 +223,12 @@ InitWeightsOptions read_init_weights_options(const Napi::Value& value) {
   const Fields fields(value, "");
   return {arch(fields.object("arch")), fields.integer("seed"), fields.string("output"),
           fields.dictionary("metadata")};
+}
+
+TraceOptions read_trace_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {arch(fields.object("arch")), fields.string("checkpoint"), fields.integer("seed"),
+          fields.string("input"),      fields.string("output"),     fields.integer("threads")};
 }
 
 }  // namespace mode_ensemble::addon

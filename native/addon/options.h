@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 #include "extract/extract.h"
 #include "linalg/neighbours.h"
+#include "models/trace.h"
 #include "train/train.h"
 
 namespace mode_ensemble::addon {
@@ -20,10 +21,12 @@ DataHolder* data_holder(const Napi::Value& value);
 // Throws Error(config) where the handle is foreign or disposed of.
 std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std::string& field);
 
+TransformOptions read_transform_options(const Napi::Value& value);
 OpenDataOptions read_open_data_options(const Napi::Value& value);
 TrainOptions read_train_options(const Napi::Value& value);
 ExtractOptions read_extract_options(const Napi::Value& value);
 NeighboursOptions read_neighbours_options(const Napi::Value& value);
 InitWeightsOptions read_init_weights_options(const Napi::Value& value);
+TraceOptions read_trace_options(const Napi::Value& value);
 
 }  // namespace mode_ensemble::addon

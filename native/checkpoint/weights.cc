@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "checkpoint/safetensors.h"
+#include "checkpoint/tensor_file.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 
@@ -30,18 +31,9 @@ void add_list(std::string& text, const char* what, const std::vector<std::string
 
 void save_weights(const Network& network, const std::string& path,
                   const std::map<std::string, std::string>& metadata) {
-  std::vector<TensorEntry> entries;
-  for (const auto& weight : network.weights())
-    entries.push_back({weight.name, dtype_of(weight.tensor), weight.tensor.sizes().vec()});
-  const std::string head = layout_safetensors(entries, metadata);
-  AtomicFile file(path);
-  file.write_at(0, head.data(), static_cast<int64_t>(head.size()));
-  for (size_t i = 0; i < entries.size(); ++i) {
-    const auto tensor = network.weights()[i].tensor.detach().contiguous(at::MemoryFormat::Contiguous);
-    file.write_at(static_cast<int64_t>(head.size()) + entries[i].begin, tensor.const_data_ptr(),
-                  entries[i].end - entries[i].begin);
-  }
-  file.commit();
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (const auto& weight : network.weights()) tensors.emplace_back(weight.name, weight.tensor);
+  write_tensors(path, tensors, metadata);
 }
 
 void load_weights(Network& network, const std::string& path) {

@@ -1,10 +1,10 @@
 // An opened data set and how its images become network input: plain structs, without LibTorch's headers.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <memory>
 
 #include "data/reader.h"
+#include "data/transform.h"
 
 namespace mode_ensemble {
 
@@ -12,11 +12,6 @@ namespace mode_ensemble {
 struct DataSet {
   std::shared_ptr<const Reader> reader;
   bool skipBadImages = false;
-};
-
-struct TransformOptions {
-  int64_t size = 0;
-  std::array<double, 3> mean{}, std{};
 };
 
 struct AugmentOptions {

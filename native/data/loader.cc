@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/transform.h"
 #include "runtime/error.h"
 #include "runtime/random.h"
 
@@ -17,7 +18,7 @@ Loader::Loader(std::shared_ptr<const DataSet> data, LoaderOptions options)
     for (int v = 0; v < 256; ++v)
       lookup_[c][v] = (static_cast<float>(v) / 255.0f - static_cast<float>(options_.transform.mean[c])) /
                       static_cast<float>(options_.transform.std[c]);
-  const int64_t side = options_.transform.size;
+  const int64_t side = options_.transform.crop;
   const int64_t workers = std::max<int64_t>(1, std::min(options_.workers, batches_));
   slots_.resize(static_cast<size_t>(workers + 2));
   const int64_t rows = std::min(options_.batchSize, std::max<int64_t>(size, 1));
@@ -91,24 +92,27 @@ void Loader::fill(Slot& slot, int64_t batch) {
   const Reader& reader = *data_->reader;
   const int64_t first = batch * options_.batchSize;
   const int64_t last = std::min(first + options_.batchSize, reader.size());
-  const int64_t side = options_.transform.size;
+  const int64_t side = options_.transform.crop;
   float* images = slot.images.mutable_data_ptr<float>();
   int64_t* labels = slot.labels.mutable_data_ptr<int64_t>();
   Image image, sized;
   slot.rows = 0;
   for (int64_t i = first; i < last; ++i) {
     const int64_t index = order_.empty() ? i : order_[static_cast<size_t>(i)];
+    const Image* ready = &image;
     try {
       reader.read(index, image);
+      if (image.width != side || image.height != side || options_.transform.resize != side) {
+        apply_transform(image, options_.transform, reader.name(index), sized);
+        ready = &sized;
+      }
     } catch (const Error& error) {
       if (error.code() != ErrorCode::data || !data_->skipBadImages) throw;
       const std::lock_guard lock(mutex_);
       skipped_.push_back(reader.name(index));
       continue;
     }
-    const bool fits = image.width == side && image.height == side;
-    if (!fits) resize(image, static_cast<int>(side), sized);
-    prepare(fits ? image : sized, index, images + slot.rows * side * side * 3);
+    prepare(*ready, index, images + slot.rows * side * side * 3);
     labels[slot.rows++] = reader.label(index);
   }
 }
@@ -116,7 +120,7 @@ void Loader::fill(Slot& slot, int64_t batch) {
 // to: [S, S, 3]. Random crop and flip as torchvision's RandomCrop(S, padding) and RandomHorizontalFlip: the
 // padding is black before normalisation.
 void Loader::prepare(const Image& image, int64_t index, float* to) const {
-  const int64_t side = options_.transform.size;
+  const int64_t side = options_.transform.crop;
   const int64_t padding = options_.augment.cropPadding;
   int64_t dx = 0, dy = 0;
   bool flip = false;

@@ -40,8 +40,4 @@ std::shared_ptr<const Reader> open_reader(const OpenDataOptions& options, const 
 
 std::vector<std::string> builtin_set_names();
 
-// Pillow's antialiased bilinear on 8-bit images, both sides to `size`; the identity where the image has that
-// size.
-void resize(const Image& from, int size, Image& to);
-
 }  // namespace mode_ensemble

@@ -1,5 +1,5 @@
-// Bilinear resampling with antialiasing, bit for bit what Pillow's Image.resize does to 8-bit images
-// (libImaging/Resample.c): a triangle as wide as the reduction asks for, weights in 22-bit fixed point, rows
+// Resampling with antialiasing, bit for bit what Pillow's Image.resize does to 8-bit images
+// (libImaging/Resample.c): a filter as wide as the reduction asks for, weights in 22-bit fixed point, rows
 // first, then columns, rounded to 8 bits after each.
 #include "data/resize.h"
 
@@ -23,11 +23,30 @@ struct Taps {
   std::vector<int32_t> weight;  // [to, width]
 };
 
+double triangle(double x) { return x < 1.0 ? 1.0 - x : 0.0; }
+
+// Keys' cubic with a = -0.5.
+double cubic(double x) {
+  constexpr double a = -0.5;
+  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0.0;
+}
+
+struct Kernel {
+  double support;
+  double (*value)(double);  // of |x|
+};
+
+Kernel kernel_of(Filter filter) {
+  return filter == Filter::bilinear ? Kernel{1.0, triangle} : Kernel{2.0, cubic};
+}
+
 // The expressions keep Pillow's form: another order of the same operations may round otherwise.
-Taps make_taps(int from, int to) {
+Taps make_taps(int from, int to, const Kernel& kernel) {
   const double scale = static_cast<double>(from) / to;
-  const double stretch = std::max(scale, 1.0);  // when enlarging, the triangle keeps its width
-  const double support = 1.0 * stretch;         // of the triangle: 1
+  const double stretch = std::max(scale, 1.0);  // when enlarging, the filter keeps its width
+  const double support = kernel.support * stretch;
   const double shrink = 1.0 / stretch;
 
   Taps taps;
@@ -42,23 +61,21 @@ Taps make_taps(int from, int to) {
     const int end = std::min(static_cast<int>(center + support + 0.5), from);
     double sum = 0;
     for (int k = 0; k < end - first; ++k) {
-      const double x = std::abs((k + first - center + 0.5) * shrink);
-      share[k] = x < 1.0 ? 1.0 - x : 0.0;
+      share[k] = kernel.value(std::abs((k + first - center + 0.5) * shrink));
       sum += share[k];
     }
     taps.first[i] = first;
     taps.count[i] = end - first;
     for (int k = 0; k < end - first; ++k) {
       const double part = sum != 0 ? share[k] / sum : share[k];
-      taps.weight[static_cast<size_t>(i) * taps.width + k] = static_cast<int32_t>(0.5 + part * (1 << kBits));
+      taps.weight[static_cast<size_t>(i) * taps.width + k] =
+          static_cast<int32_t>((part < 0 ? -0.5 : 0.5) + part * (1 << kBits));
     }
   }
   return taps;
 }
 
-// The weights are not negative and add up to one but for rounding, so a sum can pass 255 but never fall below
-// 0.
-uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::min(sum >> kBits, 255)); }
+uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kBits, 0, 255)); }
 
 void resize_row(const uint8_t* from, const Taps& taps, int width, uint8_t* to) {
   for (int x = 0; x < width; ++x, to += 3) {
@@ -76,7 +93,7 @@ void resize_row(const uint8_t* from, const Taps& taps, int width, uint8_t* to) {
 
 }  // namespace
 
-void resize_to(const Image& from, int width, int height, Image& to) {
+void resize_to(const Image& from, int width, int height, Filter filter, Image& to) {
   if (from.width == width && from.height == height) {
     to = from;
     return;
@@ -84,7 +101,7 @@ void resize_to(const Image& from, int width, int height, Image& to) {
   const Image* source = &from;
   Image narrow;  // [from.height, width, 3]
   if (from.width != width) {
-    const Taps taps = make_taps(from.width, width);
+    const Taps taps = make_taps(from.width, width, kernel_of(filter));
     narrow.pixels.resize(size_t{3} * width * from.height);
     for (int y = 0; y < from.height; ++y) {
       resize_row(from.pixels.data() + size_t{3} * from.width * y, taps, width,
@@ -99,7 +116,7 @@ void resize_to(const Image& from, int width, int height, Image& to) {
     return;
   }
   const size_t row = size_t{3} * width;
-  const Taps taps = make_taps(from.height, height);
+  const Taps taps = make_taps(from.height, height, kernel_of(filter));
   std::vector<int32_t> sums(row);
   to.pixels.resize(row * height);
   for (int y = 0; y < height; ++y) {
@@ -112,7 +129,5 @@ void resize_to(const Image& from, int width, int height, Image& to) {
     for (size_t i = 0; i < row; ++i) to.pixels[row * y + i] = to_byte(sums[i]);
   }
 }
-
-void resize(const Image& from, int size, Image& to) { resize_to(from, size, size, to); }
 
 }  // namespace mode_ensemble

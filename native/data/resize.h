@@ -1,11 +1,13 @@
-// Resampling to any size; reader.h has the square case, which is what the CIFAR transform asks for.
+// Resampling to any size.
 #pragma once
 #include "data/image.h"
 
 namespace mode_ensemble {
 
-// As Pillow's Image.resize((width, height), BILINEAR) on 8-bit RGB. The sizes are at least 1; `to` is not
+enum class Filter { bilinear, bicubic };
+
+// As Pillow's Image.resize((width, height), filter) on 8-bit RGB. The sizes are at least 1; `to` is not
 // `from`.
-void resize_to(const Image& from, int width, int height, Image& to);
+void resize_to(const Image& from, int width, int height, Filter filter, Image& to);
 
 }  // namespace mode_ensemble

@@ -66,7 +66,7 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   std::vector<Member> members;
   for (const auto& member : options.members) {
     context.throw_if_aborted();
-    auto network = make_network(options.arch, 0);
+    auto network = make_network(options.arch, {Init::empty});
     load_weights(*network, member.checkpoint);
     network->to_channels_last();
     members.push_back({std::move(network), nullptr});

@@ -1,4 +1,5 @@
-#include "models/cifar_resnet.h"
+// ResNets for 32×32 images (3×3 stem, no max-pool), keys as in the paper's published checkpoints.
+#include <array>
 
 #include "models/layers.h"
 
@@ -32,8 +33,8 @@ struct BasicBlock {
 
 class CifarResNet : public Network {
  public:
-  CifarResNet(const ArchOptions& arch, std::array<int, 4> blocks, uint64_t seed) {
-    Builder build(seed, weights_);
+  CifarResNet(const ArchOptions& arch, std::array<int, 4> blocks, const Init& init) {
+    Builder build(init, weights_);
     const int64_t width = arch.width;
     conv1_ = build.conv("conv1", 3, width, 3, 1, 1);
     bn1_ = build.batch_norm("bn1", width);
@@ -80,8 +81,8 @@ class CifarResNet : public Network {
 }  // namespace
 
 std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, std::array<int, 4> blocks,
-                                           uint64_t seed) {
-  return std::make_unique<CifarResNet>(arch, blocks, seed);
+                                           const Init& init) {
+  return std::make_unique<CifarResNet>(arch, blocks, init);
 }
 
 }  // namespace mode_ensemble

@@ -13,17 +13,25 @@ double kaiming_bound(int64_t fan_in) {
   return std::sqrt(3.0) * std;
 }
 
+double bias_bound(int64_t fan_in) { return fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0; }
+
 }  // namespace
 
-at::Tensor Conv::operator()(const at::Tensor& x) const { return at::conv2d(x, weight, {}, stride, padding); }
+at::Tensor Conv::operator()(const at::Tensor& x) const {
+  return at::conv2d(x, weight, bias, stride, padding);
+}
 
 at::Tensor BatchNorm::operator()(const at::Tensor& x, bool training) const {
   if (training) {
     c10::NoGradGuard guard;
     batches.add_(1);
   }
-  return at::batch_norm(x, weight, bias, mean, variance, training, /*momentum=*/0.1, /*eps=*/1e-5,
+  return at::batch_norm(x, weight, bias, mean, variance, training, momentum, /*eps=*/1e-5,
                         /*cudnn_enabled=*/true);
+}
+
+at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
+  return at::layer_norm(x, weight.sizes(), weight, bias, /*eps=*/1e-5);
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
@@ -32,34 +40,74 @@ at::Tensor global_average(const at::Tensor& map) {
   return at::mean(map, {2, 3}, /*keepdim=*/false, at::kFloat);
 }
 
-Builder::Builder(uint64_t seed, std::vector<NamedTensor>& weights)
-    : generator_(at::make_generator<at::CPUGeneratorImpl>(seed)), weights_(weights) {}
+Builder::Builder(const Init& init, std::vector<NamedTensor>& weights)
+    : init_(init), generator_(at::make_generator<at::CPUGeneratorImpl>(init.seed)), weights_(weights) {}
 
 at::Tensor Builder::add(const std::string& name, at::Tensor tensor, bool trained) {
   weights_.push_back({name, tensor, trained});
   return tensor;
 }
 
+at::Tensor Builder::empty(at::IntArrayRef shape, at::ScalarType type) const {
+  return at::empty(shape, at::TensorOptions(type).device(init_.kind == Init::shapes ? at::kMeta : at::kCPU));
+}
+
+at::Tensor Builder::full(at::IntArrayRef shape, double value) const {
+  auto tensor = empty(shape);
+  return draws() ? tensor.fill_(value) : tensor;
+}
+
+at::Tensor Builder::uniform(at::IntArrayRef shape, double bound) {
+  auto tensor = empty(shape);
+  return draws() ? tensor.uniform_(-bound, bound, generator_) : tensor;
+}
+
 Conv Builder::conv(const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
-                   int64_t padding) {
-  const double bound = kaiming_bound(in * kernel * kernel);
-  auto weight = at::empty({out, in, kernel, kernel}).uniform_(-bound, bound, generator_);
-  return {add(name + ".weight", weight, true), stride, padding};
+                   int64_t padding, bool bias) {
+  const int64_t fan_in = in * kernel * kernel;
+  Conv conv{add(name + ".weight", uniform({out, in, kernel, kernel}, kaiming_bound(fan_in)), true),
+            {},
+            stride,
+            padding};
+  if (bias) conv.bias = add(name + ".bias", uniform({out}, bias_bound(fan_in)), true);
+  return conv;
 }
 
-BatchNorm Builder::batch_norm(const std::string& name, int64_t channels) {
-  return {add(name + ".weight", at::ones({channels}), true), add(name + ".bias", at::zeros({channels}), true),
-          add(name + ".running_mean", at::zeros({channels}), false),
-          add(name + ".running_var", at::ones({channels}), false),
-          add(name + ".num_batches_tracked", at::zeros({}, at::kLong), false)};
+BatchNorm Builder::batch_norm(const std::string& name, int64_t channels, double momentum) {
+  BatchNorm norm{add(name + ".weight", full({channels}, 1), true),
+                 add(name + ".bias", full({channels}, 0), true),
+                 add(name + ".running_mean", full({channels}, 0), false),
+                 add(name + ".running_var", full({channels}, 1), false),
+                 add(name + ".num_batches_tracked", empty({}, at::kLong), false),
+                 momentum};
+  if (draws()) norm.batches.zero_();
+  return norm;
 }
 
-Linear Builder::linear(const std::string& name, int64_t in, int64_t out) {
-  const double bound = kaiming_bound(in);
-  auto weight = at::empty({out, in}).uniform_(-bound, bound, generator_);
-  const double bias_bound = in > 0 ? 1 / std::sqrt(static_cast<double>(in)) : 0;
-  auto bias = at::empty({out}).uniform_(-bias_bound, bias_bound, generator_);
-  return {add(name + ".weight", weight, true), add(name + ".bias", bias, true)};
+LayerNorm Builder::layer_norm(const std::string& name, int64_t width) {
+  return {add(name + ".weight", full({width}, 1), true), add(name + ".bias", full({width}, 0), true)};
+}
+
+Linear Builder::linear(const std::string& name, int64_t in, int64_t out, bool bias) {
+  Linear linear{add(name + ".weight", uniform({out, in}, kaiming_bound(in)), true), {}};
+  if (bias) linear.bias = add(name + ".bias", uniform({out}, bias_bound(in)), true);
+  return linear;
+}
+
+at::Tensor Builder::tensor(const std::string& name, at::IntArrayRef shape, bool trained) {
+  return add(name, full(shape, 0), trained);
+}
+
+void Builder::kaiming_normal(const at::Tensor& weight, Fan fan) {
+  int64_t size = weight.size(fan == Fan::in ? 1 : 0);
+  for (int64_t d = 2; d < weight.dim(); ++d) size *= weight.size(d);
+  // torch.nn.init.kaiming_normal_: the gain of ReLU is sqrt(2); fan_in with Python's default leaky ReLU of
+  // slope 0 is the same.
+  normal(weight, 0, std::sqrt(2.0) / std::sqrt(static_cast<double>(size)));
+}
+
+void Builder::normal(const at::Tensor& weight, double mean, double std) {
+  if (draws()) at::Tensor(weight).normal_(mean, std, generator_);
 }
 
 }  // namespace mode_ensemble

@@ -13,33 +13,56 @@ namespace mode_ensemble {
 
 struct Conv {
   at::Tensor weight;  // [out, in, k, k]
+  at::Tensor bias;    // [out], or undefined
   int64_t stride = 1, padding = 0;
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
 struct BatchNorm {
   at::Tensor weight, bias, mean, variance, batches;
-  // momentum 0.1 and eps 1e-5 are the defaults of torch.nn.BatchNorm2d.
+  double momentum = 0.1;  // as torch.nn.BatchNorm2d; eps is its 1e-5
   at::Tensor operator()(const at::Tensor& x, bool training) const;
 };
 
+struct LayerNorm {
+  at::Tensor weight, bias;                           // [D]
+  at::Tensor operator()(const at::Tensor& x) const;  // over the last dimension, eps 1e-5
+};
+
 struct Linear {
-  at::Tensor weight, bias;  // [out, in], [out]
+  at::Tensor weight, bias;  // [out, in], [out] or undefined
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
 // Adds each layer's tensors to the network's table, and draws initial weights from the generator in the order
-// in which torch.nn would: parameters when the layer is made.
+// in which torch.nn would: parameters when the layer is made. Classes that draw again afterwards
+// (torchvision's ResNet) do so with the functions below, in the order of Python's modules().
 class Builder {
  public:
-  Builder(uint64_t seed, std::vector<NamedTensor>& weights);
-  Conv conv(const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
-            int64_t padding);
-  BatchNorm batch_norm(const std::string& name, int64_t channels);
-  Linear linear(const std::string& name, int64_t in, int64_t out);
+  Builder(const Init& init, std::vector<NamedTensor>& weights);
+  Conv conv(const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding,
+            bool bias = false);
+  BatchNorm batch_norm(const std::string& name, int64_t channels, double momentum = 0.1);
+  LayerNorm layer_norm(const std::string& name, int64_t width);
+  Linear linear(const std::string& name, int64_t in, int64_t out, bool bias = true);
+  // A tensor of the network's own; zeros.
+  at::Tensor tensor(const std::string& name, at::IntArrayRef shape, bool trained);
+
+  enum class Fan { in, out };
+  // torch.nn.init.kaiming_normal_(weight, mode, nonlinearity='relu') and normal_; they do nothing where there
+  // are no initial weights.
+  void kaiming_normal(const at::Tensor& weight, Fan fan);
+  void normal(const at::Tensor& weight, double mean, double std);
+  // False where tensors have no content that could be filled in.
+  bool draws() const { return init_.kind == Init::seeded; }
+  at::Generator& generator() { return generator_; }
 
  private:
   at::Tensor add(const std::string& name, at::Tensor tensor, bool trained);
+  at::Tensor empty(at::IntArrayRef shape, at::ScalarType type = at::kFloat) const;
+  at::Tensor full(at::IntArrayRef shape, double value) const;
+  at::Tensor uniform(at::IntArrayRef shape, double bound);
+  Init init_;
   at::Generator generator_;
   std::vector<NamedTensor>& weights_;
 };

@@ -1,5 +1,7 @@
 #include "models/network.h"
 
+#include <ATen/CPUGeneratorImpl.h>
+
 namespace mode_ensemble {
 
 std::vector<at::Tensor> Network::parameters() const {
@@ -19,6 +21,17 @@ void Network::to_channels_last() {
 void Network::require_gradients(bool on) {
   for (auto& weight : weights_)
     if (weight.trained) weight.tensor.set_requires_grad(on);
+}
+
+void Network::seed_dropout(uint64_t seed) {
+  dropout_random_ = at::make_generator<at::CPUGeneratorImpl>(seed);
+}
+
+at::Tensor Network::dropout(const at::Tensor& x, double p, bool training) {
+  if (!training || p == 0) return x;
+  if (!dropout_random_.defined()) seed_dropout(0);
+  auto keep = at::empty_like(x).bernoulli_(1 - p, dropout_random_).div_(1 - p);
+  return x * keep;
 }
 
 }  // namespace mode_ensemble

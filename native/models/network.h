@@ -2,7 +2,6 @@
 #pragma once
 #include <ATen/ATen.h>
 
-#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,38 +13,61 @@ namespace mode_ensemble {
 struct NamedTensor {
   std::string name;  // as in the Python state_dict
   at::Tensor tensor;
-  bool trained = false;  // a parameter, not a buffer
+  bool trained = false;  // a parameter that training changes; not a buffer, not a fixed parameter
 };
 
 struct ForwardResult {
-  at::Tensor logits;               // [N, C]
-  at::Tensor penultimate;          // [N, D], what the last layer reads
-  std::vector<at::Tensor> stages;  // five maps [N, C_k, H_k, W_k]; empty unless asked for
+  at::Tensor logits;       // [N, C]
+  at::Tensor penultimate;  // [N, D], what the last layer reads
+  // One map [N, C_k, H_k, W_k] for each of ArchitectureInfo::stages; empty unless asked for. A transformer's
+  // tokens are a map of T × 1: [N, C_k, T, 1].
+  std::vector<at::Tensor> stages;
+};
+
+// How a network comes by its tensors.
+struct Init {
+  enum Kind {
+    seeded,  // initial weights, bit for bit those of torch.manual_seed(seed) followed by building the network
+    empty,   // memory without content, for weights that are read from a file
+    shapes,  // no memory at all (LibTorch's meta device): names and shapes
+  } kind = seeded;
+  uint64_t seed = 0;
 };
 
 class Network {
  public:
   virtual ~Network() = default;
-  // images [N, 3, H, W], channels-last. `training` selects batch statistics and updates the running ones.
+  // images [N, 3, H, W], channels-last. `training` selects batch statistics, updates the running ones, and
+  // turns dropout on.
   virtual ForwardResult forward(const at::Tensor& images, bool training, bool want_stages) = 0;
-  // The logits of a stage-5 map [N, D, H, W] or of a penultimate feature [N, D].
+  // The logits of the last stage's map, as it was given in ForwardResult::stages, or of a penultimate feature
+  // [N, D].
   virtual at::Tensor head(const at::Tensor& feature) const = 0;
   virtual at::Tensor last_layer_weight() const = 0;  // [C, D]
-  // Which stage's average is the penultimate feature (1 to 5), or 0 where none is.
+  // Which stage's average over space is the penultimate feature (from 1), or 0 where none is.
   virtual int penultimate_stage() const = 0;
+  // The state_dict name of a tensor that an older release of the Python class saved under another one.
+  virtual std::string current_name(const std::string& stored) const { return stored; }
 
   // In the order of Python's state_dict.
   const std::vector<NamedTensor>& weights() const { return weights_; }
   std::vector<at::Tensor> parameters() const;
   void to_channels_last();
   void require_gradients(bool on);
+  // From where dropout draws.
+  void seed_dropout(uint64_t seed);
 
  protected:
+  // x with each element zeroed with probability p and the others divided by 1 − p (torch.nn.Dropout).
+  at::Tensor dropout(const at::Tensor& x, double p, bool training);
+
   std::vector<NamedTensor> weights_;
+
+ private:
+  at::Generator dropout_random_;
 };
 
-// Initial weights as Python's torch.manual_seed(seed) followed by building the network gives them, bit for
-// bit.
-std::unique_ptr<Network> make_network(const ArchOptions& arch, uint64_t seed);
+// Throws Error(config) where there is no such architecture or its options are out of range.
+std::unique_ptr<Network> make_network(const ArchOptions& arch, const Init& init);
 
 }  // namespace mode_ensemble

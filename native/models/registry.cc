@@ -1,30 +1,68 @@
 #include "models/registry.h"
 
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <functional>
 
-#include "models/cifar_resnet.h"
 #include "models/network.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
+
+// The families, each in the file of its name. A file's maker builds one network of the family.
+std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, std::array<int, 4> blocks,
+                                           const Init& init);
+
 namespace {
 
 struct Row {
   ArchitectureInfo info;
-  std::function<std::unique_ptr<Network>(const ArchOptions&, uint64_t seed)> make;
+  std::function<std::unique_ptr<Network>(const ArchOptions&, const Init&)> make;
 };
 
 // CIFAR-10 statistics as the reference uses them (method.md of the paper's code: mean and std of the training
 // set).
-constexpr std::array<double, 3> kCifarMean{0.4914, 0.4822, 0.4465};
-constexpr std::array<double, 3> kCifarStd{0.2470, 0.2435, 0.2616};
+TransformOptions cifar() {
+  return {32, "both", "bilinear", 32, {0.4914, 0.4822, 0.4465}, {0.2470, 0.2435, 0.2616}};
+}
+
+Row cifar_resnet(const std::string& depth, std::array<int, 4> blocks) {
+  return {{.name = "cifar-resnet" + depth,
+           .aliases = {"R" + depth},
+           .family = "CIFAR ResNet",
+           .width = 64,
+           .classes = 10,
+           .stages = {64, 64, 128, 256, 512},
+           .transform = cifar()},
+          [=](const ArchOptions& arch, const Init& init) { return make_cifar_resnet(arch, blocks, init); }};
+}
 
 const std::vector<Row>& table() {
   static const std::vector<Row> rows{
-      {{"cifar-resnet18", {"R18"}, 64, 32, {64, 64, 128, 256, 512}, kCifarMean, kCifarStd},
-       [](const ArchOptions& arch, uint64_t seed) { return make_cifar_resnet(arch, {2, 2, 2, 2}, seed); }},
+      cifar_resnet("18", {2, 2, 2, 2}),
   };
   return rows;
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+// A row by name or alias. Families of which any member can be asked for (wrn-D-K) come after the table.
+std::optional<Row> find_row(const std::string& name) {
+  const std::string wanted = lower(name);
+  for (const auto& row : table()) {
+    if (lower(row.info.name) == wanted) return row;
+    for (const auto& alias : row.info.aliases)
+      if (lower(alias) == wanted) return row;
+  }
+  return std::nullopt;
+}
+
+void check(bool right, const std::string& what, const std::string& expected, const std::string& found) {
+  if (!right) throw Error(ErrorCode::config, what + ": expected " + expected + ", found " + found + ".");
 }
 
 }  // namespace
@@ -35,15 +73,23 @@ std::vector<ArchitectureInfo> architectures() {
   return infos;
 }
 
-std::unique_ptr<Network> make_network(const ArchOptions& arch, uint64_t seed) {
-  if (arch.width < 1 || arch.width > 4096)
-    throw Error(ErrorCode::config, "width: expected 1 to 4096, found " + std::to_string(arch.width) + ".");
-  if (arch.classes < 1 || arch.classes > 1000000)
-    throw Error(ErrorCode::config,
-                "classes: expected 1 to 1000000, found " + std::to_string(arch.classes) + ".");
-  for (const auto& row : table())
-    if (row.info.name == arch.name) return row.make(arch, seed);
-  throw Error(ErrorCode::config, "arch: there is no architecture \"" + arch.name + "\".");
+std::optional<ArchitectureInfo> find_architecture(const std::string& name) {
+  const auto row = find_row(name);
+  return row ? std::optional(row->info) : std::nullopt;
+}
+
+std::unique_ptr<Network> make_network(const ArchOptions& arch, const Init& init) {
+  const auto row = find_row(arch.name);
+  if (!row) throw Error(ErrorCode::config, "arch: there is no architecture \"" + arch.name + "\".");
+  check(arch.width >= 1 && arch.width <= 4096, "width", "1 to 4096", std::to_string(arch.width));
+  const auto step = row->info.widthStep;
+  check(arch.width % step == 0, "width", "a multiple of " + std::to_string(step), std::to_string(arch.width));
+  check(arch.classes >= 1 && arch.classes <= 1000000, "classes", "1 to 1000000",
+        std::to_string(arch.classes));
+  check(arch.dropout >= 0 && arch.dropout < 1, "dropout", "0 to below 1", std::to_string(arch.dropout));
+  check(arch.dropout == 0 || row->info.hasDropout, "dropout", "0, as " + row->info.name + " has none",
+        std::to_string(arch.dropout));
+  return row->make(arch, init);
 }
 
 }  // namespace mode_ensemble

@@ -7,6 +7,7 @@
 #include "models/network.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
+#include "runtime/random.h"
 #include "train/sgd.h"
 
 namespace mode_ensemble {
@@ -114,7 +115,8 @@ TrainResult train(const TrainOptions& options, JobContext& context) {
   check(options);
   use_threads(options.threads);
   const MemoryReuse reuse;
-  auto network = make_network(options.arch, static_cast<uint64_t>(options.seed));
+  auto network = make_network(options.arch, {Init::seeded, static_cast<uint64_t>(options.seed)});
+  network->seed_dropout(RandomStream(static_cast<uint64_t>(options.seed), "dropout").next());
   network->to_channels_last();
   network->require_gradients(true);
   Sgd sgd(network->parameters(), {options.momentum, options.weightDecay, options.nesterov});
@@ -151,7 +153,7 @@ TrainResult train(const TrainOptions& options, JobContext& context) {
 }
 
 InitWeightsResult init_weights(const InitWeightsOptions& options, JobContext& context) {
-  const auto network = make_network(options.arch, static_cast<uint64_t>(options.seed));
+  const auto network = make_network(options.arch, {Init::seeded, static_cast<uint64_t>(options.seed)});
   InitWeightsResult result;
   for (const auto& weight : network->weights()) {
     ++result.tensors;
