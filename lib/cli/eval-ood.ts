@@ -66,7 +66,8 @@ async function evalOod(flags: Flags, context: CommandContext): Promise<void> {
 }
 
 /** `--k` is the one parameter that has a flag of its own. */
-function detectorsOf({ detector, k }: Flags): EvaluateSettings['detectors'] {
+function detectorsOf({ detector, k }: Flags): EvaluateSettings['detectors'] | undefined {
+  if (detector === undefined && k === undefined) return undefined;
   const names = detector ?? DETECTORS.map(({ name }) => name);
   if (names.length === 0) throw new ConfigError('--detector: expected at least one detector, found nothing');
   if (k === undefined) return names;

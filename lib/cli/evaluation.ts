@@ -18,7 +18,8 @@ import {
 const DEFAULT_FEATURES = 'runs/cache/features';
 
 export interface EvaluationFlags extends MachineFlags, TransformFlags {
-  checkpoint: string[];
+  checkpoint?: string[];
+  preprocessing?: string;
   in: string;
   root?: string;
   arch?: string;
@@ -32,15 +33,19 @@ export interface EvaluationFlags extends MachineFlags, TransformFlags {
 
 export function addEvaluationOptions(command: Command): Command {
   command
-    .requiredOption('--checkpoint <file>', 'a mode; may be given many times', collect)
+    .option('--checkpoint <file>', 'a mode; may be given many times', collect)
     .requiredOption('--in <spec>', 'in-distribution data, [NAME=]READER:PATH[?split=test]; its test part by default')
     .option('--root <dir>', 'base of relative data paths')
-    .option('--arch <name>', 'architecture, where the checkpoints do not say it')
+    .option('--arch <name>', 'architecture, where the checkpoints do not say it; script:FILE for a TorchScript module')
     .addOption(fieldOption('--width <n>', 'width', 'channels of the first stage, with --arch'))
     .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
     .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'));
-  return addTransformOptions(addMachineOptions(command))
+  addMachineOptions(command).option(
+    '--preprocessing <arch>',
+    'preprocess as for that architecture, not as the checkpoints say',
+  );
+  return addTransformOptions(command)
     .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
     .option('--json', 'print the results as JSON');
 }
@@ -49,10 +54,10 @@ export function addEvaluationOptions(command: Command): Command {
 const FLAG_OF: Record<string, string> = { detectors: '--detector', ensembles: '--ensemble' };
 
 export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
-  const { checkpoint, threads = availableParallelism(), workers = 2 } = flags;
-  const { in: inSpec, root, arch, width, features, batchSize, precision, skipBadImages } = flags;
+  const { checkpoint = [], threads = availableParallelism(), workers = 2 } = flags;
+  const { in: inSpec, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages } = flags;
   return {
-    ...{ in: inSpec, root, arch, width, features, batchSize, precision, skipBadImages },
+    ...{ in: inSpec, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages },
     transform: transformOverrides(flags),
     checkpoints: checkpoint,
     threads,

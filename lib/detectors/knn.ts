@@ -53,5 +53,10 @@ function commonTensor(files: readonly FeatureFile[]): string {
       );
     }
   }
+  if (first.penultimate === '') {
+    throw new ConfigError(
+      `knn: expected networks that give their penultimate feature, found logits alone in ${first.path}.`,
+    );
+  }
   return first.penultimate;
 }

@@ -15,7 +15,7 @@ export class FeatureFile {
     /** Rows N of every tensor. */
     readonly count: number,
     readonly classes: number,
-    /** Name of the tensor that is the penultimate feature, for instance `stage5`. */
+    /** Name of the tensor that is the penultimate feature, for instance `stage5`; '' where the network gives none. */
     readonly penultimate: string,
   ) {}
 
@@ -25,12 +25,12 @@ export class FeatureFile {
     const [count = 0, classes = 0] = tensorInfo(file, 'logits', 'F32', 2).shape;
     const penultimate = file.metadata.penultimate;
     for (const field of ['key', 'penultimate']) {
-      if (!file.metadata[field]) {
+      if (file.metadata[field] === undefined) {
         throw new ModeEnsembleError('E_DATA', `${path} is no feature file: expected the field __metadata__.${field}.`);
       }
     }
     const tensors = [
-      tensorInfo(file, penultimate as string, 'F32', 2),
+      ...(penultimate === '' ? [] : [tensorInfo(file, penultimate as string, 'F32', 2)]),
       tensorInfo(file, 'labels', 'I64', 1),
       tensorInfo(file, 'predictions', 'I64', 1),
     ];

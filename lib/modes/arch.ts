@@ -53,6 +53,14 @@ export function resolveArch(name: string, width?: number, settings: ResolveArchS
   return { name: info.name, width: chosen, id, dropout: info.dropout, transform: info.transform };
 }
 
+/** Architecture of networks that somebody else exported as TorchScript: the checkpoint is the whole network. */
+export const SCRIPT = 'script';
+
+/** The plan of a TorchScript module, of which only the preprocessing has to be known. */
+export function scriptArch(id: string, transform: TransformOptions): ModeArch {
+  return { name: SCRIPT, width: 0, id, dropout: 0, transform };
+}
+
 /** The network's plan as it crosses to native code. */
 export function archOptions({ name, width, dropout }: ModeArch, classes: number): ArchOptions {
   return { name, width, classes, dropout };

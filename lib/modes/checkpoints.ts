@@ -1,10 +1,14 @@
 import { basename, dirname, extname, resolve } from 'node:path';
 import { canonicalJson } from '../config/canonical.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
-import type { TransformOptions } from '../native/contract.js';
-import { type Architectures, type ModeArch, resolveArch } from './arch.js';
+import type { TransformSettings } from '../config/schema.js';
+import type { Addon, TransformOptions } from '../native/contract.js';
+import { type JobHooks, startJob } from '../native/job.js';
+import { getAddon } from '../native/load.js';
+import { type Architectures, archOptions, type ModeArch, resolveArch, scriptArch } from './arch.js';
 import { readCheckpoint, weightsHash } from './find.js';
 import type { ModeMetadata } from './metadata.js';
+import { overrideTransform } from './transform.js';
 
 /** Checkpoints of one architecture, ready to be evaluated together. */
 export interface CheckpointSet {
@@ -13,14 +17,20 @@ export interface CheckpointSet {
   classes: readonly string[] | undefined;
   transform: TransformOptions;
   members: { name: string; checkpoint: string; weightsHash: string }[];
+  /** False where the networks give logits alone. */
+  hasPenultimate: boolean;
 }
 
 export interface OpenCheckpointsSettings {
-  /** Needed where the checkpoints do not say it themselves. */
+  /** Needed where the checkpoints do not say it themselves. `script` or `script:FILE` for TorchScript modules. */
   arch?: string | undefined;
   width?: number | undefined;
-  architectures?: Architectures | undefined;
-  signal?: AbortSignal | undefined;
+  /** An architecture whose preprocessing is taken instead of the checkpoints' own. */
+  preprocessing?: string | undefined;
+  /** What is to differ from the preprocessing. */
+  transform?: TransformSettings | undefined;
+  addon?: Addon | undefined;
+  hooks?: JobHooks | undefined;
 }
 
 /**
@@ -34,29 +44,89 @@ export async function openCheckpoints(
   files: readonly string[],
   settings: OpenCheckpointsSettings = {},
 ): Promise<CheckpointSet> {
-  const paths = files.map((file) => resolve(file));
+  const script = /^script(?::(.+))?$/.exec(settings.arch ?? '');
+  const all = script?.[1] === undefined ? files : [script[1], ...files];
+  if (all.length === 0) throw new ConfigError('--checkpoint: expected at least one file, found nothing');
+  const paths = all.map((file) => resolve(file));
   const twice = paths.find((path, index) => paths.indexOf(path) !== index);
-  if (twice !== undefined) throw new ConfigError(`checkpoint ${files[paths.indexOf(twice)]} is given twice`);
-  const metadata = await Promise.all(files.map(readCheckpoint));
+  if (twice !== undefined) throw new ConfigError(`checkpoint ${all[paths.indexOf(twice)]} is given twice`);
+  return script ? openScripts(all, settings) : openOwn(all, settings);
+}
+
+async function openOwn(files: readonly string[], settings: OpenCheckpointsSettings): Promise<CheckpointSet> {
+  const { addon, transform, preprocessing, hooks } = settings;
+  const metadata = await Promise.all(files.map((file) => readCheckpoint(file)));
   const arch = commonArch(files, metadata, settings);
   const same = <T>(what: string, value: (one: ModeMetadata) => T) => common(files, metadata, what, value);
-  const classes = same('classes', (one) => one.classes);
-  const transform = same('preprocessing', (one) => one.preprocessing) ?? arch.transform;
+  const own = same('preprocessing', (one) => one.preprocessing) ?? arch.transform;
+  const base = preprocessing === undefined ? own : preprocessingOf(preprocessing, addon);
+  return {
+    arch,
+    classes: same('classes', (one) => one.classes),
+    transform: overrideTransform(base, transform, '--crop'),
+    members: await namedMembers(files, metadata, hooks),
+    hasPenultimate: true,
+  };
+}
+
+/** TorchScript modules say nothing about themselves: what they give is tried out. */
+async function openScripts(files: readonly string[], settings: OpenCheckpointsSettings): Promise<CheckpointSet> {
+  const { addon = getAddon(), hooks } = settings;
+  const transform = scriptTransform(settings);
+  const members = await namedMembers(
+    files,
+    files.map(() => undefined),
+    hooks,
+  );
+  const arch = scriptArch(`script-${members.map(({ name }) => name)[0]}`, transform);
+  const widths: number[] = [];
+  for (const checkpoint of files) {
+    const options = { arch: archOptions(arch, 0), checkpoint, size: transform.crop };
+    const { penultimate } = await startJob((sink) => addon.probe(options, sink), hooks ?? {}).done;
+    if (widths.length > 0 && penultimate !== widths[0]) {
+      const sentence = `expected a feature of ${widths[0]} numbers as in ${files[0]}, found ${penultimate}`;
+      throw new ModeEnsembleError('E_CHECKPOINT', `${checkpoint}: ${sentence}.`);
+    }
+    widths.push(penultimate);
+  }
+  return { arch, classes: undefined, transform, members, hasPenultimate: (widths[0] ?? 0) > 0 };
+}
+
+function scriptTransform({ preprocessing, transform, addon }: OpenCheckpointsSettings): TransformOptions {
+  if (preprocessing !== undefined) return overrideTransform(preprocessingOf(preprocessing, addon), transform, '--crop');
+  const { crop, mean, std } = transform ?? {};
+  if (crop === undefined || mean === undefined || std === undefined) {
+    throw new ConfigError(
+      '--arch: a TorchScript module does not say its preprocessing; give --preprocessing ARCH, or --crop, --mean and --std',
+    );
+  }
+  const base: TransformOptions = { resize: crop, fit: 'both', filter: 'bilinear', crop, mean, std };
+  return overrideTransform(base, transform, '--crop');
+}
+
+function preprocessingOf(arch: string, architectures: Architectures | undefined): TransformOptions {
+  return resolveArch(arch, undefined, { where: '--preprocessing', architectures }).transform;
+}
+
+function namedMembers(
+  files: readonly string[],
+  metadata: readonly (ModeMetadata | undefined)[],
+  hooks: JobHooks | undefined,
+) {
   const names = memberNames(files, metadata);
-  const members = await Promise.all(
+  return Promise.all(
     files.map(async (checkpoint, index) => ({
       name: names[index] as string,
       checkpoint,
-      weightsHash: await weightsHash(checkpoint, settings.signal),
+      weightsHash: await weightsHash(checkpoint, hooks?.signal),
     })),
   );
-  return { arch, classes, transform, members };
 }
 
 function commonArch(
   files: readonly string[],
   metadata: readonly (ModeMetadata | undefined)[],
-  { arch, width, architectures }: OpenCheckpointsSettings,
+  { arch, width, addon: architectures }: OpenCheckpointsSettings,
 ): ModeArch {
   const said = files.flatMap((file, index) => {
     const one = metadata[index];
@@ -94,8 +164,10 @@ function common<T>(
 function memberNames(files: readonly string[], metadata: readonly (ModeMetadata | undefined)[]): string[] {
   const stem = (file: string) => basename(file, extname(file));
   const folder = (file: string) => basename(dirname(resolve(file)));
+  // Modes of the paper's code lie in folders such as save/CIFAR10/R18/seed-1000.
+  const seedFolder = (file: string) => /^seed-(\d+)$/.exec(folder(file))?.[1];
   const ways: (string | undefined)[][] = [
-    metadata.map((one) => (one ? String(one.seed) : undefined)),
+    files.map((file, index) => (metadata[index] ? String(metadata[index].seed) : seedFolder(file))),
     files.map((file) => (stem(file) === 'checkpoint' ? folder(file) : stem(file))),
     files.map((file) => `${folder(file)}-${stem(file)}`),
     files.map((file) => resolve(file).replaceAll(/[/\\]+/g, '-')),

@@ -117,9 +117,10 @@ export interface ExtractMember {
 }
 
 /**
- * Each image is decoded once and goes through each member once. A feature file holds `logits` [N, C], `stage1` …
- * `stage5` [N, C_k] (global average of each stage), all float32, `labels` [N] and `predictions` [N], int64. Its metadata
- * are the member's, and `penultimate`, the name of the tensor that the network's last layer reads.
+ * Each image is decoded once and goes through each member once. A feature file holds `logits` [N, C], `stage1`,
+ * `stage2` … [N, C_k] (global average of each stage), `penultimate` [N, D] where no stage's average is what the last layer reads,
+ * all float32, `labels` [N] and `predictions` [N], int64. Its metadata are the member's, and `penultimate`, the name of
+ * the tensor that the network's last layer reads, '' where the network does not give it.
  */
 export interface ExtractOptions {
   arch: ArchOptions;
@@ -169,6 +170,22 @@ export interface InitWeightsOptions {
 export interface InitWeightsResult {
   tensors: number;
   parameters: number;
+}
+
+/** What a network gives, found out by passing a black image through it. */
+export interface ProbeOptions {
+  /** With the name `script` the checkpoint is a TorchScript module, which is run. */
+  arch: ArchOptions;
+  checkpoint: string;
+  /** Side of the image, in pixels. */
+  size: number;
+}
+
+export interface ProbeResult {
+  classes: number;
+  /** Width of the penultimate feature, 0 where the network gives none. */
+  penultimate: number;
+  stages: number;
 }
 
 /** What a network makes of a few given inputs, tensor by tensor: for comparing it with Python's. */
@@ -266,6 +283,7 @@ export interface Addon {
   extract(options: ExtractOptions, sink: (event: JobEvent) => void): NativeJob<ExtractResult>;
   neighbours(options: NeighboursOptions, sink: (event: JobEvent) => void): NativeJob<NeighboursResult>;
   initWeights(options: InitWeightsOptions, sink: (event: JobEvent) => void): NativeJob<InitWeightsResult>;
+  probe(options: ProbeOptions, sink: (event: JobEvent) => void): NativeJob<ProbeResult>;
   trace(options: TraceOptions, sink: (event: JobEvent) => void): NativeJob<TraceResult>;
   /** The decoded, resized and cropped pixels of one image, uint8 [crop, crop, 3]: for tests and pictures. */
   readImage(

@@ -5,17 +5,17 @@ import { makeWritableFolder } from '../config/folders.js';
 import type { EvaluateSettings, TransformSettings } from '../config/schema.js';
 import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
 import { type DataSpec, parseDataSpec, parseOutSpecs } from '../data/spec.js';
+import { DETECTORS, getDetector } from '../detectors/index.js';
 import { joinMembers, meanOverModes } from '../ensemble/index.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
 import { accuracy, type Summary, summarize } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
-import { overrideTransform } from '../modes/transform.js';
 import type { Addon, Precision } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, needsTrainFeatures } from './experiment.js';
 import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
-import type { AccuracyRow, Evaluation } from './types.js';
+import type { AccuracyRow, DetectorChoice, Evaluation } from './types.js';
 
 export interface CheckpointSettings {
   checkpoints: readonly string[];
@@ -26,6 +26,8 @@ export interface CheckpointSettings {
   /** Needed where the checkpoints do not say it themselves. */
   arch?: string | undefined;
   width?: number | undefined;
+  /** An architecture whose preprocessing is taken instead of the checkpoints' own. */
+  preprocessing?: string | undefined;
   /** What is to differ from the preprocessing of the checkpoints or the architecture. */
   transform?: TransformSettings | undefined;
   /** Folder of the feature store: what is there is not extracted again. */
@@ -45,7 +47,8 @@ export interface OodSettings extends CheckpointSettings {
   out: readonly string[];
   /** In-distribution training data for detectors that learn from it; default: the train part of `in`. */
   train?: string | undefined;
-  detectors: EvaluateSettings['detectors'];
+  /** Default: all that can be computed from what the networks give. */
+  detectors?: EvaluateSettings['detectors'] | undefined;
   /** `all`, `{size}`, or lists of member names. */
   ensembles: 'all' | { size: number } | readonly (readonly string[])[];
 }
@@ -102,8 +105,10 @@ export async function evaluateOod(
   settings: OodSettings,
   hooks: StageHooks = {},
 ): Promise<{ evaluation: Evaluation; skipped: Record<string, number> }> {
-  const detectors = chooseDetectors(settings.detectors, nameField(settings, 'detectors'));
+  // A mistyped name shows before anything is opened.
+  const asked = settings.detectors && chooseDetectors(settings.detectors, nameField(settings, 'detectors'));
   const prepared = await prepare(settings, hooks);
+  const detectors = usableDetectors(asked, prepared.modes, nameField(settings, 'detectors'));
   const outSpecs = parseOutSpecs(
     settings.out.map((text) => ({ text, where: nameField(settings, 'out') })),
     prepared.spec,
@@ -132,15 +137,33 @@ export async function evaluateOod(
   }
 }
 
+/** The detectors asked for, or all; those that need what the networks do not give are refused, or left out. */
+function usableDetectors(
+  asked: DetectorChoice[] | undefined,
+  { hasPenultimate, members }: CheckpointSet,
+  where: string,
+): DetectorChoice[] {
+  const isUsable = ({ name }: DetectorChoice) => hasPenultimate || !getDetector(name).needs.penultimate;
+  const all = () =>
+    chooseDetectors(
+      DETECTORS.map(({ name }) => name),
+      where,
+    );
+  if (!asked) return all().filter(isUsable);
+  const unusable = asked.find((choice) => !isUsable(choice));
+  if (!unusable) return asked;
+  const found = `${members[0]?.checkpoint} returns logits alone`;
+  throw new ConfigError(`${where}: ${unusable.name} needs the network's penultimate feature, and ${found}`);
+}
+
 async function prepare(settings: CheckpointSettings, hooks: StageHooks) {
-  const { checkpoints, arch, width, features } = settings;
+  const { checkpoints, arch, width, preprocessing, transform, features } = settings;
   const spec = parseDataSpec(settings.in, nameField(settings, 'in'));
-  const architectures = settings.addon ?? getAddon();
+  const addon = settings.addon ?? getAddon();
   hooks.onStage?.('open');
-  const modes = await openCheckpoints(checkpoints, { arch, width, architectures, signal: hooks.signal });
-  const transform = overrideTransform(modes.transform, settings.transform, nameField(settings, 'crop'));
+  const modes = await openCheckpoints(checkpoints, { arch, width, preprocessing, transform, addon, hooks });
   await makeWritableFolder(features);
-  return { spec, modes: { ...modes, transform } };
+  return { spec, modes };
 }
 
 function nameField(settings: CheckpointSettings, field: string): string {

@@ -218,6 +218,18 @@ Napi::Value init_weights_job(const Napi::CallbackInfo& call) {
       });
 }
 
+Napi::Value probe_job(const Napi::CallbackInfo& call) {
+  return start_job(call.Env(), sink_of(call), [options = read_probe_options(call[0])](JobContext& context) {
+    return ResultMaker([result = probe(options, context)](Napi::Env env) -> Napi::Value {
+      auto out = Napi::Object::New(env);
+      out["classes"] = static_cast<double>(result.classes);
+      out["penultimate"] = static_cast<double>(result.penultimate);
+      out["stages"] = static_cast<double>(result.stages);
+      return out;
+    });
+  });
+}
+
 Napi::Value trace_job(const Napi::CallbackInfo& call) {
   return start_job(call.Env(), sink_of(call), [options = read_trace_options(call[0])](JobContext& context) {
     return ResultMaker([result = trace(options, context)](Napi::Env env) -> Napi::Value {
@@ -245,6 +257,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");
   exports["neighbours"] = Napi::Function::New<guarded<neighbours_job>>(env, "neighbours");
   exports["initWeights"] = Napi::Function::New<guarded<init_weights_job>>(env, "initWeights");
+  exports["probe"] = Napi::Function::New<guarded<probe_job>>(env, "probe");
   exports["trace"] = Napi::Function::New<guarded<trace_job>>(env, "trace");
   return exports;
 }

@@ -227,6 +227,11 @@ InitWeightsOptions read_init_weights_options(const Napi::Value& value) {
           fields.dictionary("metadata")};
 }
 
+ProbeOptions read_probe_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {arch(fields.object("arch")), fields.string("checkpoint"), side(fields, "size")};
+}
+
 TraceOptions read_trace_options(const Napi::Value& value) {
   const Fields fields(value, "");
   return {arch(fields.object("arch")), fields.string("checkpoint"), fields.integer("seed"),

@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 #include "extract/extract.h"
 #include "linalg/neighbours.h"
+#include "models/probe.h"
 #include "models/trace.h"
 #include "train/train.h"
 
@@ -28,6 +29,7 @@ TrainOptions read_train_options(const Napi::Value& value);
 ExtractOptions read_extract_options(const Napi::Value& value);
 NeighboursOptions read_neighbours_options(const Napi::Value& value);
 InitWeightsOptions read_init_weights_options(const Napi::Value& value);
+ProbeOptions read_probe_options(const Napi::Value& value);
 TraceOptions read_trace_options(const Napi::Value& value);
 
 }  // namespace mode_ensemble::addon

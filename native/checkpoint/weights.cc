@@ -4,6 +4,7 @@
 
 #include "checkpoint/safetensors.h"
 #include "checkpoint/tensor_file.h"
+#include "models/script.h"
 #include "runtime/error.h"
 #include "runtime/files.h"
 
@@ -70,6 +71,15 @@ void load_weights(Network& network, const std::string& path) {
                 static_cast<size_t>(entry->end - entry->begin));
     weight.tensor.copy_(tensor);
   }
+}
+
+std::unique_ptr<Network> open_network(const ArchOptions& arch, const std::string& checkpoint) {
+  // A TorchScript module brings its own code, so there is nothing to build.
+  if (arch.name == kScript) return load_script(checkpoint);
+  auto network = make_network(arch, {Init::empty});
+  load_weights(*network, checkpoint);
+  network->to_channels_last();
+  return network;
 }
 
 }  // namespace mode_ensemble

@@ -15,4 +15,7 @@ void save_weights(const Network& network, const std::string& path,
 // missing, unexpected or of another shape.
 void load_weights(Network& network, const std::string& path);
 
+// The network of a checkpoint, ready to be evaluated.
+std::unique_ptr<Network> open_network(const ArchOptions& arch, const std::string& checkpoint);
+
 }  // namespace mode_ensemble

@@ -1,5 +1,7 @@
 #include "extract/extract.h"
 
+#include <algorithm>
+
 #include "checkpoint/weights.h"
 #include "data/loader.h"
 #include "extract/feature_file.h"
@@ -27,17 +29,22 @@ struct Columns {
 };
 
 // The 8-byte columns first: every section of the file then begins at a multiple of its item's size.
-Columns pass(Network& network, const Batch& batch, const std::string& precision) {
+Columns pass(Network& network, const Batch& batch, int64_t classes, const std::string& precision) {
   const Autocast autocast(precision);
   const auto result = network.forward(batch.images, /*training=*/false, /*want_stages=*/true);
   const auto logits = result.logits.to(at::kFloat);
+  if (logits.size(1) != classes)
+    throw Error(ErrorCode::checkpoint, "The network gives " + std::to_string(logits.size(1)) +
+                                           " logits, expected " + std::to_string(classes) +
+                                           ", as many as the data has classes.");
   Columns columns;
   columns.add("labels", batch.labels);
   columns.add("predictions", logits.argmax(1));
   columns.add("logits", logits);
   for (size_t k = 0; k < result.stages.size(); ++k)
     columns.add("stage" + std::to_string(k + 1), global_average(result.stages[k]));
-  if (network.penultimate_stage() == 0) columns.add("penultimate", result.penultimate.to(at::kFloat));
+  if (network.penultimate_stage() == 0 && result.penultimate.defined())
+    columns.add("penultimate", result.penultimate.to(at::kFloat));
   return columns;
 }
 
@@ -50,7 +57,9 @@ std::unique_ptr<FeatureFile> make_file(const ExtractMember& member, const Networ
   // The network knows which stage its last layer reads; who reads the file is told here.
   auto metadata = member.metadata;
   const int stage = network.penultimate_stage();
-  metadata["penultimate"] = stage == 0 ? "penultimate" : "stage" + std::to_string(stage);
+  const bool own =
+      std::find(columns.names.begin(), columns.names.end(), "penultimate") != columns.names.end();
+  metadata["penultimate"] = own ? "penultimate" : stage > 0 ? "stage" + std::to_string(stage) : "";
   return std::make_unique<FeatureFile>(member.output, std::move(entries), capacity, std::move(metadata));
 }
 
@@ -66,10 +75,7 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   std::vector<Member> members;
   for (const auto& member : options.members) {
     context.throw_if_aborted();
-    auto network = make_network(options.arch, {Init::empty});
-    load_weights(*network, member.checkpoint);
-    network->to_channels_last();
-    members.push_back({std::move(network), nullptr});
+    members.push_back({open_network(options.arch, member.checkpoint), nullptr});
   }
   const auto start = std::chrono::steady_clock::now();
   LoaderOptions settings;
@@ -86,7 +92,7 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
     const int64_t rows = batch.images.size(0);
     for (size_t i = 0; i < members.size() && rows > 0; ++i) {
       context.throw_if_aborted();
-      const auto columns = pass(*members[i].network, batch, options.precision);
+      const auto columns = pass(*members[i].network, batch, options.arch.classes, options.precision);
       if (!members[i].file)
         members[i].file = make_file(options.members[i], *members[i].network, columns, size);
       members[i].file->append(columns.rows);

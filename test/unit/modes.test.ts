@@ -152,8 +152,7 @@ test('checkpoints are named by their seeds, or by folder where seeds do not tell
   const files: string[] = [];
   for (const { options } of [a, b, same]) files.push((await trainMode(options)).checkpoint);
   const [first, second, third] = files as [string, string, string];
-  const architectures = a.addon;
-  const open = (...paths: string[]) => openCheckpoints(paths, { architectures });
+  const open = (...paths: string[]) => openCheckpoints(paths, { addon: a.addon });
   const pair = await open(first, second);
   assert.deepEqual(
     [pair.arch.id, pair.classes, pair.members.map(({ name }) => name)],
@@ -169,9 +168,9 @@ test('checkpoints are named by their seeds, or by folder where seeds do not tell
   await assert.rejects(open(...bare), {
     message: `${bare[0]}: does not say its architecture; name it with --arch (and --width)`,
   });
-  const named = await openCheckpoints(bare, { arch: 'R18', architectures });
+  const named = await openCheckpoints(bare, { arch: 'R18', addon: a.addon });
   assert.deepEqual([named.arch.id, named.members.map(({ name }) => name)], ['cifar-resnet18', ['one', 'two_three']]);
-  await assert.rejects(openCheckpoints([first], { arch: 'R18', architectures }), {
+  await assert.rejects(openCheckpoints([first], { arch: 'R18', addon: a.addon }), {
     code: 'E_CHECKPOINT',
     message: `${first}: expected a cifar-resnet18, found a cifar-resnet18-w16`,
   });
