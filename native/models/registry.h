@@ -32,7 +32,7 @@ struct ArchitectureInfo {
 // Every listed architecture. A family may know more of its kind than are listed (any wrn-D-K).
 std::vector<ArchitectureInfo> architectures();
 
-// By name or alias, in any case.
+// By name or alias, in any case. Throws Error(config) for a member that its family cannot have (wrn-29-10).
 std::optional<ArchitectureInfo> find_architecture(const std::string& name);
 
 struct NetworkSize {
