@@ -166,7 +166,7 @@ test('checkpoints are named by their seeds, or by folder where seeds do not tell
   for (const file of bare) writeSafetensors(file, { w: { dtype: 'F32', shape: [1] } }, {});
   assert.equal(await readCheckpoint(bare[0] as string), undefined);
   await assert.rejects(open(...bare), {
-    message: `${bare[0]}: does not say its architecture; name it with --arch (and --width)`,
+    message: `${bare[0]}: does not say its architecture, and its weights fit none that is listed; name it with --arch (and --width)`,
   });
   const named = await openCheckpoints(bare, { arch: 'R18', addon: a.addon });
   assert.deepEqual([named.arch.id, named.members.map(({ name }) => name)], ['cifar-resnet18', ['one', 'two_three']]);
