@@ -21,7 +21,7 @@ std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape) {
   return strides;
 }
 
-void set_weights(Contents& contents, const std::string& file,
+void set_weights(Contents& contents, const std::string& file, int64_t offset,
                  const std::vector<std::pair<std::string, size_t>>& named) {
   constexpr std::string_view wrapper = "module.";
   contents.weights.clear();
@@ -32,7 +32,8 @@ void set_weights(Contents& contents, const std::string& file,
     while (full.compare(at, wrapper.size(), wrapper) == 0) at += wrapper.size();
     contents.weights.push_back({full.substr(at), tensor});
     if (!seen.insert(contents.weights.back().name).second) {
-      contents.weights_error = file + ": \"" + contents.weights.back().name +
+      contents.weights_error = file + ": byte " + std::to_string(offset) + ": \"" +
+                               contents.weights.back().name +
                                "\" is there twice (names count without \"module.\" in front).";
       contents.weights.clear();
       return;

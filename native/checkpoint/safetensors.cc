@@ -152,9 +152,11 @@ SafetensorsHeader parse_safetensors_header(const std::string& file, const uint8_
     at = entry.end;
     if (at > size - header.data_offset) break;
   }
-  if (at != size - header.data_offset)
-    fail(file, "expected " + std::to_string(header.data_offset + at) +
-                   " bytes or more as its header says, found " + std::to_string(size) + ".");
+  const int64_t expected = header.data_offset + at;
+  if (expected != size)
+    fail(file, "byte " + std::to_string(std::min(expected, size)) + ": expected " + std::to_string(expected) +
+                   (expected > size ? " bytes or more" : " bytes") + " as its header says, found " +
+                   std::to_string(size) + ".");
   return header;
 }
 

@@ -34,7 +34,7 @@ void read_safetensors(const ByteSource& source, const std::string& want, Content
   else if (named.empty())
     contents.weights_error = source.name() + ": byte 8: expected a network's weights, found no tensor.";
   else
-    set_weights(contents, source.name(), named);
+    set_weights(contents, source.name(), 8, named);
 }
 
 }  // namespace mode_ensemble

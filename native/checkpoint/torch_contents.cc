@@ -36,7 +36,7 @@ class Collector {
     read_metadata();
     walk();
     if (more_values_ > 0) contents_.values.emplace_back("…", std::to_string(more_values_) + " more");
-    if (contents_.weights_error.empty()) set_weights(contents_, tree_.source().name(), named_);
+    if (contents_.weights_error.empty()) set_weights(contents_, tree_.source().name(), offset_, named_);
   }
 
  private:

@@ -13,6 +13,7 @@ void read_torch_zip(const std::shared_ptr<const ByteSource>& source, const std::
   if (zip.find("constants.pkl") || zip.has_folder("code"))
     source->fail_at(0,
                     "is a TorchScript module, not a checkpoint; use --arch script:" + source->name() + ".");
+  zip.require_stored();
   const ZipRecord* pickle = zip.find("data.pkl");
   if (!pickle) source->fail_at(0, "is a zip archive without \"data.pkl\": torch.save did not write it.");
   zip.check_crc(*pickle);

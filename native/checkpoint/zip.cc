@@ -13,6 +13,7 @@ constexpr int64_t kEndSize = 22, kEnd64Size = 56, kLocatorSize = 20, kCentralSiz
 constexpr uint32_t kEndMagic = 0x06054b50, kEnd64Magic = 0x06064b50, kLocatorMagic = 0x07064b50;
 constexpr uint32_t kCentralMagic = 0x02014b50, kLocalMagic = 0x04034b50;
 constexpr uint64_t kFull16 = 0xffff, kFull32 = 0xffffffff;
+constexpr uint16_t kDeflated = 8;
 constexpr uint16_t kEncrypted = 1 | (1 << 6) | (1 << 13), kDescriptor = 1 << 3;
 // Real directories have some hundred entries of some ten bytes. The limits keep a hostile one small in
 // memory.
@@ -139,9 +140,10 @@ void ZipArchive::read_directory(const Directory& directory) {
     const std::string what = "entry \"" + entry.full_name + "\": ";
     entry.flags = static_cast<uint16_t>(number(p + 8, 2));
     if (entry.flags & kEncrypted) source_->fail_at(where, what + "is encrypted.");
-    if (number(p + 10, 2) != 0)
+    entry.method = static_cast<uint16_t>(number(p + 10, 2));
+    if (entry.method != 0 && entry.method != kDeflated)
       source_->fail_at(where, what + "expected it stored as it is (method 0), found method " +
-                                  std::to_string(number(p + 10, 2)) + "; PyTorch compresses nothing.");
+                                  std::to_string(entry.method) + ".");
     entry.record.crc = static_cast<uint32_t>(number(p + 16, 4));
     uint64_t packed = number(p + 20, 4), size = number(p + 24, 4), offset = number(p + 42, 4);
     uint64_t disk = number(p + 34, 2);
@@ -162,15 +164,16 @@ void ZipArchive::read_directory(const Directory& directory) {
     }
     if (disk != 0)
       source_->fail_at(where, what + "expected it in this file, found part " + std::to_string(disk) + ".");
-    if (size != packed)
+    if (entry.method == 0 && size != packed)
       source_->fail_at(where, what + "expected one size, found " + std::to_string(size) + " and " +
                                   std::to_string(packed) + " bytes.");
     const auto room = static_cast<uint64_t>(directory.offset);
     if (offset > room || room - offset < static_cast<uint64_t>(kLocalSize) ||
-        size > room - offset - kLocalSize)
-      source_->fail_at(where, what + "expected it within the file, found " + std::to_string(size) +
+        packed > room - offset - kLocalSize || size > static_cast<uint64_t>(INT64_MAX))
+      source_->fail_at(where, what + "expected it within the file, found " + std::to_string(packed) +
                                   " bytes from byte " + std::to_string(offset) + ".");
-    entry.record.size = static_cast<int64_t>(size);
+    entry.record.size = static_cast<int64_t>(packed);
+    entry.unpacked = static_cast<int64_t>(size);
     entry.header = static_cast<int64_t>(offset);
 
     const size_t slash = entry.full_name.find('/');
@@ -209,16 +212,17 @@ void ZipArchive::check_local_headers(int64_t end) {
         std::memcmp(p + kLocalSize, entry.full_name.data(), entry.full_name.size()) != 0)
       source_->fail_at(where, what + "its local header has another name than the directory.");
     const auto flags = static_cast<uint16_t>(number(p + 6, 2));
-    if ((flags & kEncrypted) || number(p + 8, 2) != 0 || ((flags ^ entry.flags) & kDescriptor))
+    if ((flags & kEncrypted) || number(p + 8, 2) != entry.method || ((flags ^ entry.flags) & kDescriptor))
       source_->fail_at(where, what + "its local header has another method than the directory.");
     // With a data descriptor the local header may leave these empty; zip64 sizes stand in the extra field.
     const auto same = [&](uint64_t local, uint64_t central) {
       return local == central || ((flags & kDescriptor) && local == 0);
     };
-    const auto size = static_cast<uint64_t>(entry.record.size);
-    const auto same_size = [&](uint64_t local) { return same(local, size) || local == kFull32; };
-    if (!same(number(p + 14, 4), entry.record.crc) || !same_size(number(p + 18, 4)) ||
-        !same_size(number(p + 22, 4)))
+    const auto same_size = [&](uint64_t local, int64_t size) {
+      return same(local, static_cast<uint64_t>(size)) || local == kFull32;
+    };
+    if (!same(number(p + 14, 4), entry.record.crc) || !same_size(number(p + 18, 4), entry.record.size) ||
+        !same_size(number(p + 22, 4), entry.unpacked))
       source_->fail_at(where, what + "its local header has another size or checksum than the directory.");
     entry.record.offset = where + kLocalSize + name_size + static_cast<int64_t>(number(p + 28, 2));
     if (entry.record.offset > end || entry.record.size > end - entry.record.offset)
@@ -232,6 +236,15 @@ void ZipArchive::check_local_headers(int64_t end) {
 const ZipRecord* ZipArchive::find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : &entries_[found->second].record;
+}
+
+void ZipArchive::require_stored() const {
+  for (const Entry& entry : entries_)
+    if (entry.method != 0)
+      source_->fail_at(entry.header, "entry \"" + entry.full_name +
+                                         "\": expected it stored as it is (method 0), found method " +
+                                         std::to_string(entry.method) +
+                                         "; PyTorch compresses no checkpoint.");
 }
 
 bool ZipArchive::has_folder(std::string_view prefix) const {

@@ -19,13 +19,14 @@ struct ZipRecord {
 };
 
 // Everything in the directory was checked before the constructor returns: each record lies whole within the
-// file, apart from the others, is stored as it is, and its local header says what the directory says. The
-// records' bytes were not read.
+// file, apart from the others, and its local header says what the directory says. The records' bytes were not
+// read.
 class ZipArchive {
  public:
   explicit ZipArchive(std::shared_ptr<const ByteSource> source);
 
   const ZipRecord* find(std::string_view name) const;
+  void require_stored() const;                     // refuses an archive with compressed records
   bool has_folder(std::string_view prefix) const;  // any record whose name begins with "prefix/"
   const std::string& folder() const { return folder_; }
   // A small record's bytes, checked. Refuses one of more than `limit` bytes.
@@ -46,7 +47,8 @@ class ZipArchive {
     ZipRecord record;
     std::string full_name;
     int64_t header = 0;  // of its local header
-    uint16_t flags = 0;
+    int64_t unpacked = 0;
+    uint16_t flags = 0, method = 0;
   };
   std::vector<Entry> entries_;
   std::map<std::string, size_t, std::less<>> by_name_;
