@@ -36,12 +36,16 @@ export { FeatureFile, FeatureStore } from './features/index.js';
 export * as metrics from './metrics/index.js';
 export { type Architectures, type ModeArch, type ResolveArchSettings, resolveArch } from './modes/arch.js';
 export { type CheckpointSet, type OpenCheckpointsSettings, openCheckpoints } from './modes/checkpoints.js';
+export { type ConvertSettings, convertCheckpoint } from './modes/convert.js';
 export { type FoundMode, findModes, readCheckpoint, weightsHash } from './modes/find.js';
+export { type InspectSettings, inspectCheckpoint } from './modes/inspect.js';
 export type { ModeMetadata, ModeSettings } from './modes/metadata.js';
 export { type TrainedMode, type TrainModeSettings, trainMode } from './modes/train.js';
 export type {
   ArchitectureInfo,
+  ConvertResult,
   EpochEvent,
+  Inspection,
   LogEvent,
   NativeInfo,
   Precision,

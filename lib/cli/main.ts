@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, type ErrorCode, hasCode } from '../config/errors.js';
 import { VERSION } from '../config/version.js';
 import { CommandContext } from './context.js';
+import { addConvert } from './convert.js';
 import { addDoctor } from './doctor.js';
 import { addEvalClean } from './eval-clean.js';
 import { addEvalOod } from './eval-ood.js';
@@ -17,6 +18,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addTrain,
   addEvalClean,
   addEvalOod,
+  addConvert,
 ];
 
 const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;

@@ -7,6 +7,7 @@ import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { type Architectures, archOptions, type ModeArch, resolveArch, scriptArch } from './arch.js';
 import { readCheckpoint, weightsHash } from './find.js';
+import { inspectCheckpoint } from './inspect.js';
 import type { ModeMetadata } from './metadata.js';
 import { overrideTransform } from './transform.js';
 
@@ -55,8 +56,8 @@ export async function openCheckpoints(
 
 async function openOwn(files: readonly string[], settings: OpenCheckpointsSettings): Promise<CheckpointSet> {
   const { addon, transform, preprocessing, hooks } = settings;
-  const metadata = await Promise.all(files.map((file) => readCheckpoint(file)));
-  const arch = commonArch(files, metadata, settings);
+  const metadata = await Promise.all(files.map((file) => readCheckpoint(file, addon, hooks)));
+  const arch = await commonArch(files, metadata, settings);
   const same = <T>(what: string, value: (one: ModeMetadata) => T) => common(files, metadata, what, value);
   const own = same('preprocessing', (one) => one.preprocessing) ?? arch.transform;
   const base = preprocessing === undefined ? own : preprocessingOf(preprocessing, addon);
@@ -123,24 +124,36 @@ function namedMembers(
   );
 }
 
-function commonArch(
+async function commonArch(
   files: readonly string[],
   metadata: readonly (ModeMetadata | undefined)[],
-  { arch, width, addon: architectures }: OpenCheckpointsSettings,
-): ModeArch {
+  { arch, width, addon: architectures, hooks }: OpenCheckpointsSettings,
+): Promise<ModeArch> {
   const said = files.flatMap((file, index) => {
     const one = metadata[index];
     return one ? [{ file, arch: resolveArch(one.arch, one.width, { where: file, architectures }) }] : [];
   });
-  const wanted = arch === undefined ? said[0]?.arch : resolveArch(arch, width, { where: '--arch', architectures });
-  if (!wanted) {
-    throw new ConfigError(`${files[0]}: does not say its architecture; name it with --arch (and --width)`);
-  }
+  const wanted =
+    arch === undefined
+      ? (said[0]?.arch ?? (await identify(files[0] as string, architectures, hooks)))
+      : resolveArch(arch, width, { where: '--arch', architectures });
   const other = said.find(({ arch: { id } }) => id !== wanted.id);
   if (other) {
     throw new ModeEnsembleError('E_CHECKPOINT', `${other.file}: expected a ${wanted.id}, found a ${other.arch.id}`);
   }
   return wanted;
+}
+
+/** The architecture whose tensors a file holds that does not name one. */
+async function identify(file: string, addon: Addon | undefined, hooks: JobHooks | undefined): Promise<ModeArch> {
+  const { fits } = await inspectCheckpoint(file, { identify: true, addon }, hooks);
+  if (!fits) {
+    const sentence = 'does not say its architecture, and its weights fit none that is listed';
+    throw new ConfigError(`${file}: ${sentence}; name it with --arch (and --width)`);
+  }
+  const arch = resolveArch(fits.name, fits.width, { architectures: addon });
+  hooks?.onLog?.({ type: 'log', level: 'info', message: `${file}: its weights are those of a ${arch.id}` });
+  return arch;
 }
 
 /** A value on which all checkpoints that say it agree. */

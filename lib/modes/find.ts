@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { hasCode, ModeEnsembleError } from '../config/errors.js';
+import { ModeEnsembleError } from '../config/errors.js';
 import { ioError } from '../config/files.js';
-import { openSafetensors } from '../features/safetensors.js';
+import type { Addon } from '../native/contract.js';
+import type { JobHooks } from '../native/job.js';
+import { inspectCheckpoint } from './inspect.js';
 import { type ModeMetadata, readMetadata } from './metadata.js';
 
 /** A finished mode. */
@@ -23,7 +25,7 @@ export function checkpointIn(folder: string): string {
 }
 
 /** The finished modes of one architecture in a run folder, by seed. */
-export async function findModes(runFolder: string, archId: string): Promise<FoundMode[]> {
+export async function findModes(runFolder: string, archId: string, addon?: Addon): Promise<FoundMode[]> {
   const folder = join(runFolder, 'modes', archId);
   if (!existsSync(folder)) return [];
   const seeds = readdirSync(folder)
@@ -35,7 +37,7 @@ export async function findModes(runFolder: string, archId: string): Promise<Foun
   return Promise.all(
     seeds.map(async (seed) => {
       const checkpoint = checkpointIn(modeFolder(runFolder, archId, seed));
-      return { seed, checkpoint, metadata: await readCheckpoint(checkpoint) };
+      return { seed, checkpoint, metadata: await readCheckpoint(checkpoint, addon) };
     }),
   );
 }
@@ -43,16 +45,11 @@ export async function findModes(runFolder: string, archId: string): Promise<Foun
 /**
  * What a checkpoint says about itself; undefined where another program wrote it.
  *
- * @throws ModeEnsembleError E_IO where it cannot be read, E_CHECKPOINT where it is not a whole safetensors file
+ * @throws ModeEnsembleError E_IO where it cannot be read, E_CHECKPOINT where it is damaged
  */
-export async function readCheckpoint(file: string): Promise<ModeMetadata | undefined> {
-  try {
-    const { metadata } = await openSafetensors(file);
-    return readMetadata(metadata, file);
-  } catch (error) {
-    if (!hasCode(error, 'E_DATA')) throw error;
-    throw new ModeEnsembleError('E_CHECKPOINT', (error as Error).message, { cause: error });
-  }
+export async function readCheckpoint(file: string, addon?: Addon, hooks?: JobHooks): Promise<ModeMetadata | undefined> {
+  const { metadata } = await inspectCheckpoint(file, { addon }, hooks);
+  return readMetadata(metadata, file);
 }
 
 /** SHA-256 (hex) of the file. @throws ModeEnsembleError E_IO */

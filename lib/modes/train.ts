@@ -59,7 +59,7 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
   const metadata = writeMetadata(seed, train.classes, wanted);
   const checkpoint = checkpointIn(folder);
   if (existsSync(checkpoint)) {
-    await requireSame(checkpoint, metadata);
+    await requireSame(checkpoint, metadata, addon);
     return { seed, checkpoint, isNew: false };
   }
   const { cropPadding, flip, ...optimisation } = recipe;
@@ -109,8 +109,8 @@ export function requireSameClasses(train: DataSet, test: DataSet): void {
   throw new ModeEnsembleError('E_DATA', `${train.name}: ${what}; expected the same classes in both`);
 }
 
-async function requireSame(checkpoint: string, metadata: Record<string, string>): Promise<void> {
-  const there = await readCheckpoint(checkpoint);
+async function requireSame(checkpoint: string, metadata: Record<string, string>, addon: Addon): Promise<void> {
+  const there = await readCheckpoint(checkpoint, addon);
   const advice = 'set it back, use another run folder, or remove this file';
   if (!there) {
     throw new ConfigError(

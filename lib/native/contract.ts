@@ -172,6 +172,50 @@ export interface InitWeightsResult {
   parameters: number;
 }
 
+/** A checkpoint of one format into the other. Names lose `module.`; without `arch` order and types stay. */
+export interface ConvertOptions {
+  input: string;
+  output: string;
+  /** Of the output: `torch` is the zip format of torch.save, which torch.load opens with weights_only=True. */
+  format: 'torch' | 'safetensors';
+  /** Where it is given, the weights must be this network's; they take its names and order, and float32. */
+  arch: ArchOptions | null;
+  /** The entry of a torch file that holds the weights; '' for the first of the usual names. */
+  dictionary: string;
+  metadata: Record<string, string>;
+}
+
+export interface ConvertResult {
+  tensors: number;
+  /** Of the tensors. */
+  bytes: number;
+}
+
+export interface InspectOptions {
+  path: string;
+  dictionary: string;
+  /** Look for an architecture that the weights fit. */
+  identify: boolean;
+}
+
+/** What a checkpoint holds. No code of the file is run. */
+export interface Inspection {
+  format: 'safetensors' | 'torch zip' | 'torch legacy';
+  /** Every tensor, named by its path in the file, in file order. */
+  tensors: { name: string; dtype: string; shape: number[] }[];
+  /** Of safetensors, or what our own writer put into a torch file. */
+  metadata: Record<string, string>;
+  /** Every other plain value: path and short text. */
+  values: [path: string, text: string][];
+  /** Why the file holds no network's weights; '' where it does. */
+  problem: string;
+  /** The entry in which the weights are, '' for the file's top level, and how many tensors they are. */
+  weightsIn: string;
+  weights: number;
+  /** The listed architecture whose tensors they are, where `identify` was asked for. */
+  fits: { name: string; width: number; classes: number } | null;
+}
+
 /** What a network gives, found out by passing a black image through it. */
 export interface ProbeOptions {
   /** With the name `script` the checkpoint is a TorchScript module, which is run. */
@@ -283,6 +327,8 @@ export interface Addon {
   extract(options: ExtractOptions, sink: (event: JobEvent) => void): NativeJob<ExtractResult>;
   neighbours(options: NeighboursOptions, sink: (event: JobEvent) => void): NativeJob<NeighboursResult>;
   initWeights(options: InitWeightsOptions, sink: (event: JobEvent) => void): NativeJob<InitWeightsResult>;
+  convert(options: ConvertOptions, sink: (event: JobEvent) => void): NativeJob<ConvertResult>;
+  inspectCheckpoint(options: InspectOptions, sink: (event: JobEvent) => void): NativeJob<Inspection>;
   probe(options: ProbeOptions, sink: (event: JobEvent) => void): NativeJob<ProbeResult>;
   trace(options: TraceOptions, sink: (event: JobEvent) => void): NativeJob<TraceResult>;
   /** The decoded, resized and cropped pixels of one image, uint8 [crop, crop, 3]: for tests and pictures. */

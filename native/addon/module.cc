@@ -218,6 +218,56 @@ Napi::Value init_weights_job(const Napi::CallbackInfo& call) {
       });
 }
 
+Napi::Value convert_job(const Napi::CallbackInfo& call) {
+  return start_job(call.Env(), sink_of(call), [options = read_convert_options(call[0])](JobContext& context) {
+    return ResultMaker([result = convert(options, context)](Napi::Env env) -> Napi::Value {
+      auto out = Napi::Object::New(env);
+      out["tensors"] = static_cast<double>(result.tensors);
+      out["bytes"] = static_cast<double>(result.bytes);
+      return out;
+    });
+  });
+}
+
+Napi::Object inspection_object(Napi::Env env, const Inspection& inspection) {
+  const auto& checkpoint = *inspection.checkpoint;
+  auto out = Napi::Object::New(env);
+  out["format"] = checkpoint.format();
+  out["problem"] = inspection.problem;
+  out["tensors"] = to_array(env, checkpoint.tensors(), [&](const TensorInfo& tensor) {
+    auto item = Napi::Object::New(env);
+    item["name"] = tensor.name;
+    item["dtype"] = dtype_name(tensor.dtype);
+    item["shape"] = numbers(env, tensor.shape);
+    return item;
+  });
+  auto metadata = Napi::Object::New(env);
+  for (const auto& [key, value] : checkpoint.metadata()) metadata.Set(key, value);
+  out["metadata"] = metadata;
+  out["values"] = to_array(env, checkpoint.values(),
+                           [&](const auto& value) { return strings(env, {value.first, value.second}); });
+  const bool has_weights = inspection.problem.empty();
+  out["weightsIn"] = has_weights ? checkpoint.weights_in() : "";
+  out["weights"] = static_cast<double>(has_weights ? checkpoint.weights().size() : 0);
+  out["fits"] = env.Null();
+  if (inspection.fits) {
+    auto fits = Napi::Object::New(env);
+    fits["name"] = inspection.fits->name;
+    fits["width"] = static_cast<double>(inspection.fits->width);
+    fits["classes"] = static_cast<double>(inspection.fits->classes);
+    out["fits"] = fits;
+  }
+  return out;
+}
+
+Napi::Value inspect_job(const Napi::CallbackInfo& call) {
+  return start_job(call.Env(), sink_of(call), [options = read_inspect_options(call[0])](JobContext& context) {
+    return ResultMaker([result = inspect(options, context)](Napi::Env env) -> Napi::Value {
+      return inspection_object(env, result);
+    });
+  });
+}
+
 Napi::Value probe_job(const Napi::CallbackInfo& call) {
   return start_job(call.Env(), sink_of(call), [options = read_probe_options(call[0])](JobContext& context) {
     return ResultMaker([result = probe(options, context)](Napi::Env env) -> Napi::Value {
@@ -257,6 +307,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");
   exports["neighbours"] = Napi::Function::New<guarded<neighbours_job>>(env, "neighbours");
   exports["initWeights"] = Napi::Function::New<guarded<init_weights_job>>(env, "initWeights");
+  exports["convert"] = Napi::Function::New<guarded<convert_job>>(env, "convert");
+  exports["inspectCheckpoint"] = Napi::Function::New<guarded<inspect_job>>(env, "inspectCheckpoint");
   exports["probe"] = Napi::Function::New<guarded<probe_job>>(env, "probe");
   exports["trace"] = Napi::Function::New<guarded<trace_job>>(env, "trace");
   return exports;

@@ -227,6 +227,20 @@ InitWeightsOptions read_init_weights_options(const Napi::Value& value) {
           fields.dictionary("metadata")};
 }
 
+ConvertOptions read_convert_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  ConvertOptions out{
+      fields.string("input"), fields.string("output"),     one_of(fields, "format", "torch", "safetensors"),
+      std::nullopt,           fields.string("dictionary"), fields.dictionary("metadata")};
+  if (!fields.value("arch").IsNull()) out.arch = arch(fields.object("arch"));
+  return out;
+}
+
+InspectOptions read_inspect_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {fields.string("path"), fields.string("dictionary"), fields.boolean("identify")};
+}
+
 ProbeOptions read_probe_options(const Napi::Value& value) {
   const Fields fields(value, "");
   return {arch(fields.object("arch")), fields.string("checkpoint"), side(fields, "size")};

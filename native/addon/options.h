@@ -2,6 +2,7 @@
 // is defaulted here: a field that is missing or of another type is E_CONFIG with the field's name.
 #pragma once
 #include "addon/napi_env.h"
+#include "checkpoint/convert.h"
 #include "data/dataset.h"
 #include "extract/extract.h"
 #include "linalg/neighbours.h"
@@ -29,6 +30,8 @@ TrainOptions read_train_options(const Napi::Value& value);
 ExtractOptions read_extract_options(const Napi::Value& value);
 NeighboursOptions read_neighbours_options(const Napi::Value& value);
 InitWeightsOptions read_init_weights_options(const Napi::Value& value);
+ConvertOptions read_convert_options(const Napi::Value& value);
+InspectOptions read_inspect_options(const Napi::Value& value);
 ProbeOptions read_probe_options(const Napi::Value& value);
 TraceOptions read_trace_options(const Napi::Value& value);
 

@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <set>
 
+#include "checkpoint/dtype.h"
 #include "checkpoint/json.h"
+#include "checkpoint/printable.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
 namespace {
 
-// The format's own limit on headers.
-constexpr int64_t kMaxHeader = 100'000'000;
+// The format allows headers of 100 MB; real ones are below one, and these limits keep a hostile one small in
+// memory.
+constexpr int64_t kMaxHeader = 16 << 20;
+constexpr size_t kMaxTensors = 100'000, kMaxMetadata = 10'000, kMaxName = 4096;
 constexpr int kMaxDimensions = 16;
 
 [[noreturn]] void fail(const std::string& file, const std::string& message) {
@@ -51,7 +55,7 @@ TensorEntry read_entry(JsonCursor& json, const std::string& name) {
   } while (json.take(','));
   json.expect('}');
   if (!has_dtype || !has_shape || !has_offsets)
-    json.fail("dtype, shape and data_offsets of \"" + name + "\"");
+    json.fail("dtype, shape and data_offsets of \"" + printable(name) + "\"");
   return entry;
 }
 
@@ -70,30 +74,43 @@ const TensorEntry* SafetensorsHeader::find(const std::string& name) const {
 }
 
 int64_t dtype_size(const std::string& dtype) {
-  static const std::map<std::string, int64_t> sizes{
-      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"I16", 2}, {"U16", 2}, {"F16", 2}, {"BF16", 2},
-      {"I32", 4},  {"U32", 4}, {"F32", 4}, {"F64", 8}, {"I64", 8}, {"U64", 8}};
-  const auto found = sizes.find(dtype);
-  return found == sizes.end() ? 0 : found->second;
+  const auto type = dtype_from_safetensors(dtype);
+  return type ? size_of(*type) : 0;
+}
+
+int64_t safetensors_header_length(const std::string& file, const uint8_t* first, int64_t file_size) {
+  if (file_size < 8)
+    fail(file, "expected a safetensors file of at least 8 bytes, found " + std::to_string(file_size) + ".");
+  uint64_t length = 0;
+  for (int i = 7; i >= 0; --i) length = (length << 8) | first[i];
+  if (length > static_cast<uint64_t>(file_size - 8))
+    fail(file, "byte 0: not a whole safetensors file: its first 8 bytes give a header of " +
+                   std::to_string(length) + " bytes, and the file has " + std::to_string(file_size) + ".");
+  if (length > static_cast<uint64_t>(kMaxHeader))
+    fail(file, "byte 0: expected a safetensors header of at most " + std::to_string(kMaxHeader) +
+                   " bytes, found " + std::to_string(length) + ".");
+  return static_cast<int64_t>(length);
 }
 
 SafetensorsHeader parse_safetensors(const std::string& file, const uint8_t* data, int64_t size) {
-  if (size < 8)
-    fail(file, "expected a safetensors file of at least 8 bytes, found " + std::to_string(size) + ".");
-  uint64_t length = 0;
-  for (int i = 7; i >= 0; --i) length = (length << 8) | data[i];
-  if (length > static_cast<uint64_t>(size - 8) || length > static_cast<uint64_t>(kMaxHeader))
-    fail(file, "not a whole safetensors file: its first 8 bytes give a header of " + std::to_string(length) +
-                   " bytes, and the file has " + std::to_string(size) + ".");
+  const int64_t length = safetensors_header_length(file, data, size);
+  return parse_safetensors_header(file, data + 8, length, size);
+}
+
+SafetensorsHeader parse_safetensors_header(const std::string& file, const uint8_t* bytes, int64_t length,
+                                           int64_t size) {
   SafetensorsHeader header;
-  header.data_offset = 8 + static_cast<int64_t>(length);
-  JsonCursor json(file, {reinterpret_cast<const char*>(data) + 8, static_cast<size_t>(length)}, 8);
+  header.data_offset = 8 + length;
+  JsonCursor json(file, {reinterpret_cast<const char*>(bytes), static_cast<size_t>(length)}, 8);
   std::set<std::string> seen;
   json.expect('{');
   if (!json.take('}')) {
     do {
       const std::string name = json.string();
-      if (!seen.insert(name).second) json.fail("each name once, before this; \"" + name + "\" came twice");
+      if (name.size() > kMaxName) json.fail("a name of at most 4096 bytes, before this");
+      if (header.tensors.size() == kMaxTensors) json.fail("at most 100000 tensors");
+      if (!seen.insert(name).second)
+        json.fail("each name once, before this; \"" + printable(name) + "\" came twice");
       json.expect(':');
       if (name != "__metadata__") {
         header.tensors.push_back(read_entry(json, name));
@@ -105,6 +122,7 @@ SafetensorsHeader parse_safetensors(const std::string& file, const uint8_t* data
         const std::string key = json.string();
         json.expect(':');
         header.metadata[key] = json.string();
+        if (header.metadata.size() > kMaxMetadata) json.fail("at most 10000 entries of metadata");
       } while (json.take(','));
       json.expect('}');
     } while (json.take(','));
@@ -118,9 +136,10 @@ SafetensorsHeader parse_safetensors(const std::string& file, const uint8_t* data
                    });
   int64_t at = 0;
   for (const auto& entry : header.tensors) {
-    const std::string what = "tensor \"" + entry.name + "\": ";
+    const std::string what =
+        "byte " + std::to_string(header.data_offset + at) + ": tensor \"" + printable(entry.name) + "\": ";
     const int64_t item = dtype_size(entry.dtype);
-    if (item == 0) fail(file, what + "expected a known dtype, found \"" + entry.dtype + "\".");
+    if (item == 0) fail(file, what + "expected a known dtype, found \"" + printable(entry.dtype) + "\".");
     int64_t bytes = item;
     for (const int64_t d : entry.shape)
       if (__builtin_mul_overflow(bytes, d, &bytes)) fail(file, what + "its shape is too large.");

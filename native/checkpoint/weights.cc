@@ -1,19 +1,15 @@
 #include "checkpoint/weights.h"
 
-#include <cstring>
+#include <set>
 
-#include "checkpoint/safetensors.h"
 #include "checkpoint/tensor_file.h"
 #include "models/script.h"
 #include "runtime/error.h"
-#include "runtime/files.h"
 
 namespace mode_ensemble {
 namespace {
 
-const char* dtype_of(const at::Tensor& tensor) { return tensor.scalar_type() == at::kLong ? "I64" : "F32"; }
-
-std::string shape_text(at::IntArrayRef shape) {
+std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + "]";
@@ -28,6 +24,73 @@ void add_list(std::string& text, const char* what, const std::vector<std::string
   text += names.size() > 10 ? ", …)" : ")";
 }
 
+bool is_batch_counter(const std::string& name) {
+  constexpr std::string_view end = "num_batches_tracked";
+  return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+}
+
+struct Match {
+  std::vector<std::optional<size_t>> tensors;  // one for each of the network's weights
+  std::vector<std::string> missing, unexpected, shapes;
+  bool fits() const { return missing.empty() && unexpected.empty() && shapes.empty(); }
+};
+
+Match match(const Network& network, const Checkpoint& checkpoint) {
+  std::map<std::string, size_t> stored;
+  for (const auto& weight : checkpoint.weights())
+    stored.emplace(network.current_name(weight.name), weight.tensor);
+  Match result;
+  std::set<std::string> known;
+  for (const auto& weight : network.weights()) {
+    known.insert(weight.name);
+    const auto found = stored.find(weight.name);
+    if (found == stored.end()) {
+      result.tensors.emplace_back();
+      if (!is_batch_counter(weight.name)) result.missing.push_back(weight.name);
+      continue;
+    }
+    result.tensors.emplace_back(found->second);
+    const auto& info = checkpoint.tensors()[found->second];
+    const auto wanted = weight.tensor.sizes().vec();
+    const bool whole = weight.tensor.scalar_type() == at::kLong;
+    if (info.shape == wanted && convertible(info.dtype, whole ? DType::i64 : DType::f32)) continue;
+    result.shapes.push_back(weight.name + ": expected " + (whole ? "int64 " : "float32 ") +
+                            shape_text(wanted) + ", found " + dtype_name(info.dtype) + " " +
+                            shape_text(info.shape));
+  }
+  for (const auto& weight : checkpoint.weights())
+    if (!known.count(network.current_name(weight.name))) result.unexpected.push_back(weight.name);
+  return result;
+}
+
+// The checkpoint's shape of the tensor of that name in the network; empty where it has none.
+std::vector<int64_t> stored_shape(const Network& network, const Checkpoint& checkpoint,
+                                  const std::string& name) {
+  for (const auto& weight : checkpoint.weights())
+    if (network.current_name(weight.name) == name) return checkpoint.tensors()[weight.tensor].shape;
+  return {};
+}
+
+// The checkpoint's number of classes and width, were it of this architecture.
+std::optional<ArchOptions> sizes_of(const ArchitectureInfo& info, const Checkpoint& checkpoint) {
+  ArchOptions arch{info.name, info.width, 1, 0};
+  const auto network = make_network(arch, {Init::shapes});
+  const auto last = network->last_layer_weight();
+  // The first convolution has as many filters as the network is wide.
+  bool wide = false;
+  for (const auto& weight : network->weights()) {
+    const bool is_last = weight.tensor.is_same(last), is_first = weight.tensor.dim() == 4 && !wide;
+    if (!is_last && !is_first) continue;
+    const auto shape = stored_shape(*network, checkpoint, weight.name);
+    if (shape.empty() || shape[0] < 1 || shape[0] > 1000000) return std::nullopt;
+    if (is_last) arch.classes = shape[0];
+    wide = wide || is_first;
+    if (is_first && weight.tensor.size(0) == info.width && shape[0] % info.widthStep == 0 && shape[0] <= 4096)
+      arch.width = shape[0];
+  }
+  return arch;
+}
+
 }  // namespace
 
 void save_weights(const Network& network, const std::string& path,
@@ -37,39 +100,47 @@ void save_weights(const Network& network, const std::string& path,
   write_tensors(path, tensors, metadata);
 }
 
-void load_weights(Network& network, const std::string& path) {
-  const MappedFile file(path);
-  const auto header = parse_safetensors(path, file.data(), file.size());
-  std::vector<std::string> missing, unexpected, shapes;
-  for (const auto& weight : network.weights()) {
-    const auto* entry = header.find(weight.name);
-    if (!entry)
-      missing.push_back(weight.name);
-    else if (entry->shape != weight.tensor.sizes().vec() || entry->dtype != dtype_of(weight.tensor))
-      shapes.push_back(weight.name + ": expected " + dtype_of(weight.tensor) + " " +
-                       shape_text(weight.tensor.sizes()) + ", found " + entry->dtype + " " +
-                       shape_text(entry->shape));
+std::optional<ArchOptions> identify(const Checkpoint& checkpoint) {
+  for (const auto& info : architectures()) {
+    const auto arch = sizes_of(info, checkpoint);
+    if (arch && match(*make_network(*arch, {Init::shapes}), checkpoint).fits()) return arch;
   }
-  for (const auto& entry : header.tensors) {
-    bool known = false;
-    for (const auto& weight : network.weights()) known = known || weight.name == entry.name;
-    if (!known) unexpected.push_back(entry.name);
-  }
-  std::string problems;
-  add_list(problems, "of another shape", shapes);
-  add_list(problems, "missing", missing);
-  add_list(problems, "unexpected", unexpected);
-  if (!problems.empty())
-    throw Error(ErrorCode::checkpoint, path + ": does not fit the network: " + problems + ".");
+  return std::nullopt;
+}
 
-  c10::NoGradGuard guard;
-  for (const auto& weight : network.weights()) {
-    const auto* entry = header.find(weight.name);
-    auto tensor =
-        at::empty(weight.tensor.sizes(), weight.tensor.options().memory_format(at::MemoryFormat::Contiguous));
-    std::memcpy(tensor.mutable_data_ptr(), file.data() + header.data_offset + entry->begin,
-                static_cast<size_t>(entry->end - entry->begin));
-    weight.tensor.copy_(tensor);
+std::vector<std::optional<size_t>> match_weights(const Network& network, const Checkpoint& checkpoint) {
+  auto result = match(network, checkpoint);
+  if (result.fits()) return std::move(result.tensors);
+  std::string problems;
+  add_list(problems, "of another shape", result.shapes);
+  add_list(problems, "missing", result.missing);
+  add_list(problems, "unexpected", result.unexpected);
+  const auto other = identify(checkpoint);
+  const auto hint = !other ? ""
+                           : "; it fits " + other->name + " of width " + std::to_string(other->width) +
+                                 " with " + std::to_string(other->classes) + " classes";
+  throw Error(ErrorCode::checkpoint,
+              checkpoint.name() + ": does not fit the network: " + problems + hint + ".");
+}
+
+void load_weights(Network& network, const std::string& path) {
+  const auto checkpoint = Checkpoint::open(path);
+  const auto tensors = match_weights(network, *checkpoint);
+  const c10::NoGradGuard guard;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto& weight = network.weights()[i].tensor;
+    if (!tensors[i]) {
+      weight.zero_();
+      continue;
+    }
+    const auto type = weight.scalar_type() == at::kLong ? DType::i64 : DType::f32;
+    if (weight.is_contiguous()) {
+      checkpoint->read(*tensors[i], type, weight.mutable_data_ptr());
+      continue;
+    }
+    auto plain = at::empty(weight.sizes(), weight.scalar_type());
+    checkpoint->read(*tensors[i], type, plain.mutable_data_ptr());
+    weight.copy_(plain);
   }
 }
 

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gradientError, type NetworkFixture, relativeError, summaryError } from '../helpers/networks.js';
-import { pythonWithTorch } from '../helpers/python.js';
+import { pythonWithTorch, runPython } from '../helpers/python.js';
 
 const COMMITTED = 'test/fixtures/networks';
 const all = readdirSync(COMMITTED).map((name) => name.replace(/\.json$/, ''));
@@ -13,18 +12,16 @@ const all = readdirSync(COMMITTED).map((name) => name.replace(/\.json$/, ''));
 const SOME = ['cifar-resnet18', 'cifar-resnet20', 'cifar-resnet20-b', 'resnet18', 'wrn-16-4'];
 const names = process.env.MODE_ENSEMBLE_PARITY === 'all' ? all : SOME;
 
-const found = pythonWithTorch();
+const python = pythonWithTorch();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-fixtures-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const read = (where: string, name: string): NetworkFixture =>
   JSON.parse(readFileSync(join(where, `${name}.json`), 'utf8'));
 
-describe('the fixtures of networks, made again by Python', { skip: 'missing' in found && found.missing }, () => {
+describe('the fixtures of networks, made again by Python', { skip: !python && 'no Python with torch' }, () => {
   before(() => {
-    if ('missing' in found) return;
-    const args = ['test/parity/make_network_fixtures.py', '--output', folder, '--only', ...names];
-    execFileSync(found.python, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    if (python) runPython(python, 'make_network_fixtures.py', '--output', folder, '--only', ...names);
   });
 
   for (const name of names) {

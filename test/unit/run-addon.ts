@@ -1,6 +1,6 @@
 /** An addon that does no work: what it writes has the right form, so that everything around it can be tested alone. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ModeEnsembleError } from '../../lib/config/errors.js';
 import type { Architectures } from '../../lib/modes/arch.js';
@@ -9,6 +9,7 @@ import type {
   ArchitectureInfo,
   DataHandle,
   ExtractOptions,
+  InspectOptions,
   JobEvent,
   NativeJob,
   OpenDataOptions,
@@ -126,6 +127,14 @@ export function fakeAddon(): FakeAddon {
     disposeData: () => {
       fake.open--;
     },
+    inspectCheckpoint: ({ path }: InspectOptions) =>
+      start('inspect', () => {
+        const bytes = readFileSync(path);
+        const length = bytes.length < 8 ? Number.NaN : Number(bytes.readBigUInt64LE(0));
+        if (!(length < bytes.length)) throw new ModeEnsembleError('E_CHECKPOINT', `${path}: not a whole file`);
+        const { __metadata__: metadata = {} } = JSON.parse(bytes.toString('utf8', 8, 8 + length));
+        return { metadata, fits: null };
+      }),
     train: (options: TrainOptions, sink: (event: JobEvent) => void) =>
       start(`train ${options.seed}`, () => {
         fake.trained.push(options);
