@@ -230,6 +230,8 @@ export interface ProbeResult {
   /** Width of the penultimate feature, 0 where the network gives none. */
   penultimate: number;
   stages: number;
+  /** That it took to open the checkpoint. */
+  seconds: number;
 }
 
 /** What a network makes of a few given inputs, tensor by tensor: for comparing it with Python's. */

@@ -275,6 +275,7 @@ Napi::Value probe_job(const Napi::CallbackInfo& call) {
       out["classes"] = static_cast<double>(result.classes);
       out["penultimate"] = static_cast<double>(result.penultimate);
       out["stages"] = static_cast<double>(result.stages);
+      out["seconds"] = result.seconds;
       return out;
     });
   });

@@ -24,6 +24,7 @@ class Checkpoint {
   static std::unique_ptr<Checkpoint> open(std::shared_ptr<const ByteSource> source,
                                           const std::string& want = "");
 
+  const std::string& name() const { return source_->name(); }  // the file
   const std::string& format() const {
     return contents_.format;
   }  // "safetensors", "torch zip", "torch legacy"

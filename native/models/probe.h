@@ -17,6 +17,7 @@ struct ProbeResult {
   int64_t classes = 0;
   int64_t penultimate = 0;  // width of the feature, 0 where there is none
   int64_t stages = 0;
+  double seconds = 0;  // that it took to open the checkpoint
 };
 
 ProbeResult probe(const ProbeOptions& options, JobContext& context);
