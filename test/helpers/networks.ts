@@ -147,7 +147,8 @@ export async function trace(
   input: string,
   output: string,
 ): Promise<{ result: TraceResult; file: Buffer; tensors: Map<string, Tensor> }> {
-  const options = { arch, checkpoint: '', seed: 0, ...from, input, output, threads: 2 };
+  // One thread: passes this small gain little from more, and on a busy machine threads that wait for each other lose all.
+  const options = { arch, checkpoint: '', seed: 0, ...from, input, output, threads: 1 };
   const result = await getAddon().trace(options, quiet).done;
   return { result, ...readTensors(output) };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { ArchitectureInfo } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
+import { quiet } from '../helpers/native.js';
 import {
   gradientError,
   IMAGES,
@@ -156,13 +157,21 @@ function reduced(info: ArchitectureInfo, fixture: NetworkFixture): void {
     );
   });
 
-  it('is the same after its weights went through a file, and another one from another seed', async () => {
+  it('is the same after its weights went through files, and another one from another seed', async () => {
     const first = (await initWeights(arch, fixture.seed, scratch('initial'))).file;
     const second = (await initWeights(arch, fixture.seed + 1, scratch('other'))).file;
     assert.ok(!first.equals(second));
+    for (const [input, output, format] of [
+      ['initial', 'torch', 'torch'] as const,
+      ['torch', 'again', 'safetensors'] as const,
+    ]) {
+      const files = { input: scratch(input), output: scratch(output) };
+      await addon.convert({ ...files, format, arch, dictionary: '', metadata: {} }, quiet).done;
+    }
+    assert.ok(first.equals(readFileSync(scratch('again'))));
     writeNetworkInput(scratch('input'), fixture.size, classes);
     const drawn = await trace(arch, { seed: fixture.seed }, scratch('input'), scratch('output'));
-    const read = await trace(arch, { checkpoint: scratch('initial') }, scratch('input'), scratch('output'));
+    const read = await trace(arch, { checkpoint: scratch('torch') }, scratch('input'), scratch('output'));
     assert.ok(drawn.file.equals(read.file));
   });
 }

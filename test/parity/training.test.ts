@@ -81,3 +81,19 @@ for (const fixture of fixtures.cases) {
     });
   });
 }
+
+describe('dropout', () => {
+  it('draws from the seed: another rate makes other weights, the same one the same bytes', async () => {
+    const data = await open({ path: writeCifar(join(folder, 'thirty-two'), 32) });
+    const train = async (name: string, dropout: number, seed: number) => {
+      const checkpoint = join(folder, name);
+      const arch = { name: 'wrn-10-1', width: 16, classes: 10, dropout };
+      await getAddon().train(trainOptions(data.handle, data.handle, checkpoint, { arch, seed }), () => {}).done;
+      return readFileSync(checkpoint);
+    };
+    const first = await train('first', 0.3, 7);
+    assert.ok(first.equals(await train('second', 0.3, 7)));
+    assert.ok(!first.equals(await train('third', 0, 7)));
+    assert.ok(!first.equals(await train('fourth', 0.3, 8)));
+  });
+});
