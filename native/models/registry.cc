@@ -13,6 +13,9 @@ namespace mode_ensemble {
 // The families, each in the file of its name. A file's maker builds one network of the family.
 std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, std::array<int, 4> blocks,
                                            const Init& init);
+// The layers of each dense block.
+std::unique_ptr<Network> make_densenet(const ArchOptions& arch, std::array<int, 4> layers, const Init& init);
+std::unique_ptr<Network> make_cifar_densenet(const ArchOptions& arch, int layers, const Init& init);
 
 namespace {
 
@@ -38,9 +41,59 @@ Row cifar_resnet(const std::string& depth, std::array<int, 4> blocks) {
           [=](const ArchOptions& arch, const Init& init) { return make_cifar_resnet(arch, blocks, init); }};
 }
 
+// The short side to `resize` with `filter`, cut to 224; statistics of ImageNet.
+TransformOptions imagenet_transform(int64_t resize, const std::string& filter) {
+  return {resize, "short", filter, 224, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
+}
+
+// A block adds growth = width/2 channels a layer; transitions halve them.
+std::vector<int64_t> densenet_stages(int64_t width, const std::vector<int>& layers) {
+  std::vector<int64_t> stages{width};
+  for (size_t b = 0; b < layers.size(); ++b) {
+    const int64_t channels = stages.back() + layers[b] * (width / 2);
+    stages.push_back(b + 1 < layers.size() ? channels / 2 : channels);
+  }
+  return stages;
+}
+
+Row densenet(const std::string& depth, int64_t width, std::array<int, 4> layers) {
+  return {{.name = "densenet" + depth,
+           .aliases = {"DN" + depth},
+           .family = "DenseNet",
+           .width = width,
+           .widthStep = 2,
+           .classes = 1000,
+           .stages = densenet_stages(width, {layers.begin(), layers.end()}),
+           .transform = imagenet_transform(256, "bilinear")},
+          [=](const ArchOptions& arch, const Init& init) { return make_densenet(arch, layers, init); }};
+}
+
+// Depth 100: three blocks of 16 layers of two convolutions. Statistics as in densenet-pytorch's train.py.
+Row cifar_densenet() {
+  return {{.name = "cifar-densenet-bc-100",
+           .aliases = {"densenet-bc-100-12", "DenseNetBC100"},
+           .family = "CIFAR DenseNet-BC",
+           .width = 24,
+           .widthStep = 2,
+           .classes = 10,
+           .stages = densenet_stages(24, {16, 16, 16}),
+           .transform = {32,
+                         "both",
+                         "bilinear",
+                         32,
+                         {125.3 / 255, 123.0 / 255, 113.9 / 255},
+                         {63.0 / 255, 62.1 / 255, 66.7 / 255}}},
+          [](const ArchOptions& arch, const Init& init) { return make_cifar_densenet(arch, 16, init); }};
+}
+
 const std::vector<Row>& table() {
   static const std::vector<Row> rows{
       cifar_resnet("18", {2, 2, 2, 2}),
+      densenet("121", 64, {6, 12, 24, 16}),
+      densenet("161", 96, {6, 12, 36, 24}),
+      densenet("169", 64, {6, 12, 32, 32}),
+      densenet("201", 64, {6, 12, 48, 32}),
+      cifar_densenet(),
   };
   return rows;
 }
