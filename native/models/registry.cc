@@ -16,6 +16,7 @@ std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, std::array<i
 // The layers of each dense block.
 std::unique_ptr<Network> make_densenet(const ArchOptions& arch, std::array<int, 4> layers, const Init& init);
 std::unique_ptr<Network> make_cifar_densenet(const ArchOptions& arch, int layers, const Init& init);
+std::unique_ptr<Network> make_t2t_vit(const ArchOptions& arch, int depth, int mlp_ratio, const Init& init);
 
 namespace {
 
@@ -86,6 +87,22 @@ Row cifar_densenet() {
           [](const ArchOptions& arch, const Init& init) { return make_cifar_densenet(arch, 16, init); }};
 }
 
+// A stage after every sixth block and after the last.
+Row t2t_vit(int depth, int64_t width, int mlp_ratio, std::vector<std::string> aliases) {
+  return {
+      {.name = "t2t-vit-" + std::to_string(depth),
+       .aliases = std::move(aliases),
+       .family = "T2T-ViT",
+       .width = width,
+       .widthStep = 64,  // of a head
+       .dropout = 0.1,
+       .hasDropout = true,
+       .classes = 1000,
+       .stages = std::vector<int64_t>((depth + 5) / 6, width),
+       .transform = imagenet_transform(248, "bicubic")},
+      [=](const ArchOptions& arch, const Init& init) { return make_t2t_vit(arch, depth, mlp_ratio, init); }};
+}
+
 const std::vector<Row>& table() {
   static const std::vector<Row> rows{
       cifar_resnet("18", {2, 2, 2, 2}),
@@ -94,6 +111,12 @@ const std::vector<Row>& table() {
       densenet("169", 64, {6, 12, 32, 32}),
       densenet("201", 64, {6, 12, 48, 32}),
       cifar_densenet(),
+      t2t_vit(7, 256, 2, {}),
+      t2t_vit(10, 256, 2, {}),
+      t2t_vit(12, 256, 2, {}),
+      t2t_vit(14, 384, 3, {"t2tvit"}),
+      t2t_vit(19, 448, 3, {}),
+      t2t_vit(24, 512, 3, {}),
   };
   return rows;
 }
