@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { resolveArch } from '../lib/modes/arch.js';
 import type { DataHandle, EpochEvent, Precision } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
 
@@ -74,11 +75,11 @@ async function ours(precision: Precision): Promise<number> {
   const epochs: EpochEvent[] = [];
   const job = addon.train(
     {
-      arch: { name: 'cifar-resnet18', width, classes: 10 },
+      arch: { name: 'cifar-resnet18', width, classes: 10, dropout: 0 },
       seed: 0,
       train: train.handle,
       test: test.handle,
-      transform: { size: 32, mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
+      transform: resolveArch('cifar-resnet18').transform,
       augment: { cropPadding: 4, flip: true },
       epochs: 2,
       batchSize: BATCH,

@@ -34,10 +34,10 @@ export {
 export { meanOverModes, subsetsOfSize } from './ensemble/index.js';
 export { FeatureFile, FeatureStore } from './features/index.js';
 export * as metrics from './metrics/index.js';
-export { type ModeArch, type ResolveArchSettings, resolveArch } from './modes/arch.js';
+export { type Architectures, type ModeArch, type ResolveArchSettings, resolveArch } from './modes/arch.js';
 export { type CheckpointSet, type OpenCheckpointsSettings, openCheckpoints } from './modes/checkpoints.js';
 export { type FoundMode, findModes, readCheckpoint, weightsHash } from './modes/find.js';
-export { type ModeMetadata, type ModeSettings, transformOf } from './modes/metadata.js';
+export type { ModeMetadata, ModeSettings } from './modes/metadata.js';
 export { type TrainedMode, type TrainModeSettings, trainMode } from './modes/train.js';
 export type {
   ArchitectureInfo,

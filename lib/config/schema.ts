@@ -56,6 +56,16 @@ const detector = z.union(
   { error: detectorText },
 );
 
+const dropoutText = 'a number from 0 to below 1';
+const tripleText = 'three numbers, one for each of red, green and blue';
+const spreadText = 'three numbers above 0, one for each of red, green and blue';
+
+function triple(text: string, least?: number) {
+  const item = z.number({ error: text });
+  const numbers = least === undefined ? item : item.gt(least, text);
+  return z.tuple([numbers, numbers, numbers], { error: text });
+}
+
 /** The checks of single fields, shared by the file and the flags. */
 export const fields = {
   seed,
@@ -70,13 +80,33 @@ export const fields = {
     .lt(1, 'a number from 0 to below 1'),
   nesterov: flag(),
   weightDecay: z.number({ error: 'a number of at least 0' }).min(0, 'a number of at least 0'),
+  dropout: z.number({ error: dropoutText }).min(0, dropoutText).lt(1, dropoutText),
   cropPadding: count(0),
   flip: flag(),
   precision,
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
   k: count(),
+  resize: whole(1, 4096, 'a whole number from 1 to 4096'),
+  fit: z.enum(['both', 'short'], { error: 'both or short' }),
+  filter: z.enum(['bilinear', 'bicubic'], { error: 'bilinear or bicubic' }),
+  crop: whole(1, 4096, 'a whole number from 1 to 4096'),
+  mean: triple(tripleText),
+  std: triple(spreadText, 0),
 } as const;
+
+/** What is to differ from the preprocessing that travels with the architecture or the checkpoint. */
+export const transformSchema = z.strictObject(
+  {
+    resize: fields.resize.optional(),
+    fit: fields.fit.optional(),
+    filter: fields.filter.optional(),
+    crop: fields.crop.optional(),
+    mean: fields.mean.optional(),
+    std: fields.std.optional(),
+  },
+  { error: 'a mapping of preprocessing settings' },
+);
 
 /** How a mode is trained; the defaults are the paper's recipe for CIFAR-10 (Fang et al. 2024, section on CIFAR-10). */
 export const trainSchema = z.strictObject(
@@ -87,6 +117,8 @@ export const trainSchema = z.strictObject(
     momentum: fields.momentum.default(0.9),
     nesterov: fields.nesterov.default(false),
     weightDecay: fields.weightDecay.default(1e-4),
+    /** Where it is not given: the architecture's. */
+    dropout: fields.dropout.optional(),
     cropPadding: fields.cropPadding.default(4),
     flip: fields.flip.default(true),
     precision: fields.precision.default('float32'),
@@ -129,6 +161,7 @@ export const experimentSchema = z.strictObject(
     out: z.array(name(specText), { error: outText }).min(1, outText),
     arch: name('the name of an architecture, for instance cifar-resnet18'),
     width: fields.width.optional(),
+    transform: transformSchema.optional(),
     seeds: fields.seeds,
     train: trainSchema.prefault({}),
     evaluate: evaluateSchema.prefault({}),
@@ -140,6 +173,7 @@ export const experimentSchema = z.strictObject(
 );
 
 export type TrainSettings = z.output<typeof trainSchema>;
+export type TransformSettings = z.output<typeof transformSchema>;
 export type EvaluateSettings = z.output<typeof evaluateSchema>;
 
 /** An experiment with every default filled in. */

@@ -24,12 +24,14 @@ export interface FeatureSource {
 export function featureKey(source: FeatureSource): string {
   // Fields are named one by one, so that a wider object with the same content has the same key.
   const { weights, fingerprint, transform, precision, extractor, arch } = source;
+  const { resize, fit, filter, crop, mean, std } = transform;
   return canonicalHash({
     weights,
     fingerprint,
-    transform: { size: transform.size, mean: [...transform.mean], std: [...transform.std] },
+    transform: { resize, fit, filter, crop, mean: [...mean], std: [...std] },
     precision,
     extractor,
+    // Dropout is of training alone.
     arch: { name: arch.name, width: arch.width, classes: arch.classes },
   });
 }

@@ -1,10 +1,10 @@
 import { basename, dirname, extname, resolve } from 'node:path';
 import { canonicalJson } from '../config/canonical.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
-import type { ArchitectureInfo, TransformOptions } from '../native/contract.js';
-import { type ModeArch, resolveArch } from './arch.js';
+import type { TransformOptions } from '../native/contract.js';
+import { type Architectures, type ModeArch, resolveArch } from './arch.js';
 import { readCheckpoint, weightsHash } from './find.js';
-import { type ModeMetadata, transformOf } from './metadata.js';
+import type { ModeMetadata } from './metadata.js';
 
 /** Checkpoints of one architecture, ready to be evaluated together. */
 export interface CheckpointSet {
@@ -19,7 +19,7 @@ export interface OpenCheckpointsSettings {
   /** Needed where the checkpoints do not say it themselves. */
   arch?: string | undefined;
   width?: number | undefined;
-  architectures?: readonly ArchitectureInfo[] | undefined;
+  architectures?: Architectures | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -41,7 +41,7 @@ export async function openCheckpoints(
   const arch = commonArch(files, metadata, settings);
   const same = <T>(what: string, value: (one: ModeMetadata) => T) => common(files, metadata, what, value);
   const classes = same('classes', (one) => one.classes);
-  const transform = same('preprocessing', (one) => one.preprocessing) ?? transformOf(arch);
+  const transform = same('preprocessing', (one) => one.preprocessing) ?? arch.transform;
   const names = memberNames(files, metadata);
   const members = await Promise.all(
     files.map(async (checkpoint, index) => ({

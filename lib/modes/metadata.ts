@@ -5,8 +5,7 @@
 import { canonicalHash, canonicalJson, type Json } from '../config/canonical.js';
 import { ModeEnsembleError } from '../config/errors.js';
 import type { TrainSettings } from '../config/schema.js';
-import type { TransformOptions } from '../native/contract.js';
-import type { ModeArch } from './arch.js';
+import type { ArchOptions, TransformOptions } from '../native/contract.js';
 
 const FORMAT = 'mode-ensemble';
 const VERSION = '1';
@@ -16,7 +15,7 @@ const VERSION = '1';
  * folder that moves to a machine with more cores must go on.
  */
 export interface ModeSettings {
-  arch: { name: string; width: number; classes: number };
+  arch: ArchOptions;
   /** The training data's fingerprint. */
   data: string;
   train: TrainSettings;
@@ -68,7 +67,7 @@ export function readMetadata(metadata: Record<string, string>, file: string): Mo
   const field = <T>(key: string, isRight: (value: unknown) => value is T): T => {
     let value: unknown;
     try {
-      value = JSON.parse(metadata[key] ?? 'null');
+      value = modern(JSON.parse(metadata[key] ?? 'null'));
     } catch {
       value = undefined;
     }
@@ -86,9 +85,11 @@ export function readMetadata(metadata: Record<string, string>, file: string): Mo
   };
 }
 
-/** The transform that goes with an architecture. */
-export function transformOf(arch: ModeArch): TransformOptions {
-  return { size: arch.inputSize, mean: arch.mean, std: arch.std };
+/** Preprocessing as first releases wrote it: both sides resized to `size`. */
+function modern(value: unknown): unknown {
+  if (!isMapping(value) || !isNumber(value.size)) return value;
+  const { size, mean, std } = value;
+  return { resize: size, fit: 'both', filter: 'bilinear', crop: size, mean, std };
 }
 
 function isNumber(value: unknown): value is number {
@@ -105,5 +106,7 @@ function isMapping(value: unknown): value is { [key: string]: Json } {
 
 function isTransform(value: unknown): value is TransformOptions {
   const isTriple = (item: unknown) => Array.isArray(item) && item.length === 3 && item.every(isNumber);
-  return isMapping(value) && isNumber(value.size) && isTriple(value.mean) && isTriple(value.std);
+  if (!isMapping(value) || !isNumber(value.resize) || !isNumber(value.crop)) return false;
+  const isNamed = ['both', 'short'].includes(value.fit as string) && typeof value.filter === 'string';
+  return isNamed && isTriple(value.mean) && isTriple(value.std);
 }

@@ -7,12 +7,12 @@ import { ioError, temporaryName } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import type { TrainSettings } from '../config/schema.js';
 import type { DataSet } from '../data/open.js';
-import type { Addon, EpochEvent, TrainResult } from '../native/contract.js';
+import type { Addon, EpochEvent, TrainResult, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import type { ModeArch } from './arch.js';
+import { archOptions, type ModeArch } from './arch.js';
 import { checkpointIn, readCheckpoint } from './find.js';
-import { type ModeSettings, readMetadata, transformOf, writeMetadata } from './metadata.js';
+import { type ModeSettings, readMetadata, writeMetadata } from './metadata.js';
 
 export interface TrainModeSettings {
   arch: ModeArch;
@@ -22,6 +22,8 @@ export interface TrainModeSettings {
   /** Validated on after each epoch; does not shape the weights. */
   test: DataSet;
   settings: TrainSettings;
+  /** Default: the architecture's. */
+  transform?: TransformOptions | undefined;
   threads: number;
   workers: number;
   /** The mode's own folder: `checkpoint.safetensors` and `log.jsonl` go here. */
@@ -47,11 +49,12 @@ export interface TrainedMode {
 export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}): Promise<TrainedMode> {
   const { arch, seed, train, test, settings, threads, workers, folder, addon = getAddon() } = options;
   requireSameClasses(train, test);
+  const { dropout = arch.dropout, ...recipe } = settings;
   const wanted: ModeSettings = {
-    arch: { name: arch.name, width: arch.width, classes: train.classes.length },
+    arch: archOptions({ ...arch, dropout }, train.classes.length),
     data: train.fingerprint,
-    train: settings,
-    transform: transformOf(arch),
+    train: recipe,
+    transform: options.transform ?? arch.transform,
   };
   const metadata = writeMetadata(seed, train.classes, wanted);
   const checkpoint = checkpointIn(folder);
@@ -59,7 +62,7 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
     await requireSame(checkpoint, metadata);
     return { seed, checkpoint, isNew: false };
   }
-  const { cropPadding, flip, ...optimisation } = settings;
+  const { cropPadding, flip, ...optimisation } = recipe;
   await makeWritableFolder(folder);
   const log = openLog(folder);
   const job = startJob(

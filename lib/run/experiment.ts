@@ -3,14 +3,16 @@ import type { EvaluateSettings, Experiment } from '../config/schema.js';
 import { type DataSpec, parseDataSpec, parseOutSpecs } from '../data/spec.js';
 import { getDetector, resolveParameters } from '../detectors/index.js';
 import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
-import { type ModeArch, resolveArch } from '../modes/arch.js';
-import type { ArchitectureInfo } from '../native/contract.js';
+import { type Architectures, type ModeArch, resolveArch } from '../modes/arch.js';
+import { overrideTransform } from '../modes/transform.js';
+import type { TransformOptions } from '../native/contract.js';
 import type { DetectorChoice } from './types.js';
 
 /** An experiment with its names looked up: nothing in it can be mistyped any more. */
 export interface Plan {
   experiment: Experiment;
   arch: ModeArch;
+  transform: TransformOptions;
   in: DataSpec;
   out: DataSpec[];
   detectors: DetectorChoice[];
@@ -24,20 +26,18 @@ export interface Plan {
  * @param where what errors name first, for instance the experiment's file
  * @throws ConfigError
  */
-export function planExperiment(
-  experiment: Experiment,
-  where = 'experiment',
-  architectures?: readonly ArchitectureInfo[],
-): Plan {
+export function planExperiment(experiment: Experiment, where = 'experiment', architectures?: Architectures): Plan {
   const inSpec = parseDataSpec(experiment.in, `${where}: in`);
   if (inSpec.split !== undefined) {
     const found = `found ?split=${inSpec.split}`;
     throw new ConfigError(`${where}: in: expected a set without a split, as a run takes both train and test, ${found}`);
   }
   const out = experiment.out.map((text, index) => ({ text, where: `${where}: out[${index}]` }));
+  const arch = resolveArch(experiment.arch, experiment.width, { where: `${where}: arch`, architectures });
   return {
     experiment,
-    arch: resolveArch(experiment.arch, experiment.width, { where: `${where}: arch`, architectures }),
+    arch,
+    transform: overrideTransform(arch.transform, experiment.transform, `${where}: transform`),
     in: inSpec,
     out: parseOutSpecs(out, inSpec),
     detectors: chooseDetectors(experiment.evaluate.detectors, `${where}: evaluate.detectors`),

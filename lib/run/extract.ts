@@ -1,7 +1,7 @@
 import type { DataSet } from '../data/open.js';
 import { EXTRACTOR_VERSION, featureKey } from '../features/key.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
-import type { ModeArch } from '../modes/arch.js';
+import { archOptions, type ModeArch } from '../modes/arch.js';
 import type { Addon, Precision, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
@@ -94,7 +94,7 @@ async function extractSet(
 ): Promise<string[]> {
   const { arch, classes, members, transform, store, batchSize, precision, threads, workers } = settings;
   const addon = settings.addon ?? getAddon();
-  const network = { name: arch.name, width: arch.width, classes };
+  const network = archOptions(arch, classes);
   // Files made while bad images were passed over have fewer rows than a run that does not allow it may use.
   const fingerprint = set.skipBadImages ? `${set.fingerprint}+skip` : set.fingerprint;
   const files = await Promise.all(

@@ -132,7 +132,7 @@ export async function evaluateOod(
 async function prepare(settings: CheckpointSettings, hooks: StageHooks) {
   const { checkpoints, arch, width, features } = settings;
   const spec = parseDataSpec(settings.in, nameField(settings, 'in'));
-  const architectures = (settings.addon ?? getAddon()).architectures();
+  const architectures = settings.addon ?? getAddon();
   hooks.onStage?.('open');
   const modes = await openCheckpoints(checkpoints, { arch, width, architectures, signal: hooks.signal });
   await makeWritableFolder(features);

@@ -7,7 +7,6 @@ import { type DataSet, openData } from '../data/open.js';
 import type { DataSpec, Split } from '../data/spec.js';
 import { FeatureStore } from '../features/store.js';
 import { weightsHash } from '../modes/find.js';
-import { transformOf } from '../modes/metadata.js';
 import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.js';
 import type { Addon } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
@@ -68,7 +67,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const where = hooks.where ?? (isFile ? experiment : 'experiment');
   const complete = isFile ? loadExperiment(experiment) : completeExperiment(experiment, where);
   const addon = hooks.addon ?? getAddon();
-  const plan = planExperiment(complete, where, addon.architectures());
+  const plan = planExperiment(complete, where, addon);
   const folder = await openRunFolder(complete.run);
   using sets = await openSets(plan, where, addon, hooks);
   const modes = await trainModes(plan, sets, folder, addon, hooks);
@@ -131,12 +130,12 @@ async function openSets(plan: Plan, where: string, addon: Addon, hooks: StageHoo
 }
 
 async function trainModes(plan: Plan, sets: Sets, folder: RunFolder, addon: Addon, hooks: StageHooks) {
-  const { arch, experiment } = plan;
+  const { arch, transform, experiment } = plan;
   const { seeds, train: settings, threads, workers } = experiment;
   const modes: TrainedMode[] = [];
   for (const seed of seeds) {
     hooks.onStage?.(`train seed ${seed}`);
-    const place = { folder: folder.mode(arch.id, seed), addon };
+    const place = { folder: folder.mode(arch.id, seed), transform, addon };
     const { train, test } = sets;
     modes.push(await trainMode({ arch, seed, train, test, settings, threads, workers, ...place }, hooks));
   }
@@ -161,7 +160,7 @@ function extract(
   addon: Addon,
   hooks: StageHooks,
 ): Promise<ExtractedFeatures> {
-  const { arch, experiment, detectors } = plan;
+  const { arch, transform, experiment, detectors } = plan;
   const { threads, workers, evaluate: settings } = experiment;
   return extractFeatures(
     {
@@ -169,7 +168,7 @@ function extract(
       classes: sets.train.classes.length,
       members,
       sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
-      transform: transformOf(arch),
+      transform,
       store: new FeatureStore(folder.features),
       batchSize: settings.batchSize,
       precision: settings.precision,

@@ -6,13 +6,17 @@ import type {
   OpenDataOptions,
   OpenDataResult,
   TrainOptions,
+  TransformOptions,
 } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 
-export const CIFAR_TRANSFORM = {
-  size: 32,
-  mean: [0.4914, 0.4822, 0.4465] as [number, number, number],
-  std: [0.247, 0.2435, 0.2616] as [number, number, number],
+export const CIFAR_TRANSFORM: TransformOptions = {
+  resize: 32,
+  fit: 'both',
+  filter: 'bilinear',
+  crop: 32,
+  mean: [0.4914, 0.4822, 0.4465],
+  std: [0.247, 0.2435, 0.2616],
 };
 
 export const quiet = (_event: JobEvent): void => {};
@@ -29,7 +33,7 @@ export function trainOptions(
   overrides: Partial<TrainOptions> = {},
 ): TrainOptions {
   return {
-    arch: { name: 'cifar-resnet18', width: 8, classes: 10 },
+    arch: { name: 'cifar-resnet18', width: 8, classes: 10, dropout: 0 },
     seed: 7,
     train,
     test,
@@ -59,7 +63,7 @@ export function extractOptions(
   overrides: Partial<ExtractOptions> = {},
 ): ExtractOptions {
   return {
-    arch: { name: 'cifar-resnet18', width, classes: 10 },
+    arch: { name: 'cifar-resnet18', width, classes: 10, dropout: 0 },
     members: [{ checkpoint, output, metadata: { key: 'test' } }],
     data,
     transform: CIFAR_TRANSFORM,

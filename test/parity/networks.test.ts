@@ -27,7 +27,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 async function initialWeights({ seed, width }: Fixture): Promise<string> {
   const output = join(folder, `${seed}-${width}.safetensors`);
-  const arch = { name: 'cifar-resnet18', width, classes: 10 };
+  const arch = { name: 'cifar-resnet18', width, classes: 10, dropout: 0 };
   await getAddon().initWeights({ arch, seed, output, metadata: {} }, quiet).done;
   return output;
 }
@@ -87,7 +87,7 @@ for (const fixture of fixtures.cases) {
       const data = await open({ path: writeCifar(join(folder, 'sixty-four'), 64) });
       const epochs: EpochEvent[] = [];
       const options = trainOptions(data.handle, data.handle, join(folder, `t${fixture.width}`), {
-        arch: { name: 'cifar-resnet18', width: fixture.width, classes: 10 },
+        arch: { name: 'cifar-resnet18', width: fixture.width, classes: 10, dropout: 0 },
         seed: fixture.seed,
         augment: { cropPadding: 0, flip: false },
         epochs: losses.length,

@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { getAddon } from '../../lib/native/load.js';
 import { testData } from '../helpers/data.js';
-import { open } from '../helpers/native.js';
+import { CIFAR_TRANSFORM, open } from '../helpers/native.js';
 
 /** Made by make_pixel_fixtures.py with Pillow: what each image must decode and resize to. */
 interface Entry {
@@ -31,9 +31,10 @@ async function check(entries: readonly Entry[], root: string, name: string): Pro
     symlinkSync(resolve(root, file), join(links, `${String(i).padStart(4, '0')}-${basename(file)}`));
   }
   const data = await open({ reader: 'folder', path: links, split: '' });
+  const transform = { ...CIFAR_TRANSFORM, resize: fixtures.size, crop: fixtures.size };
   assert.equal(data.count, entries.length);
   for (const [i, { path: file, sha256 }] of entries.entries()) {
-    const image = getAddon().readImage(data.handle, i, fixtures.size);
+    const image = getAddon().readImage(data.handle, i, transform);
     assert.ok(image.name.endsWith(basename(file)), `${image.name} for ${file}`);
     assert.equal(createHash('sha256').update(image.pixels).digest('hex'), sha256, file);
   }

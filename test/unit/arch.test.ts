@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { resolveArch } from '../../lib/modes/arch.js';
-import type { ArchitectureInfo } from '../../lib/native/contract.js';
+import { FAKE_TRANSFORM, fakeArchitectures } from './run-addon.js';
 
-const MEAN: [number, number, number] = [0.1, 0.2, 0.3];
-const STD: [number, number, number] = [0.4, 0.5, 0.6];
-const architectures: ArchitectureInfo[] = [
-  { name: 'cifar-resnet18', aliases: ['R18'], width: 64, inputSize: 32, stages: [], mean: MEAN, std: STD },
-  { name: 'wrn-28-10', aliases: ['WRN28X10'], width: 16, inputSize: 32, stages: [], mean: MEAN, std: STD },
-];
+const architectures = fakeArchitectures(['cifar-resnet18', 'R18', 64], ['wrn-28-10', 'WRN28X10', 16]);
 const resolve = (name: string, width?: number) => resolveArch(name, width, { where: '--arch', architectures });
 
 test('a name, an alias and an id, in any case, are one architecture', () => {
-  const whole = { name: 'cifar-resnet18', width: 64, id: 'cifar-resnet18', inputSize: 32, mean: MEAN, std: STD };
+  const whole = { name: 'cifar-resnet18', width: 64, id: 'cifar-resnet18', dropout: 0, transform: FAKE_TRANSFORM };
   for (const name of ['cifar-resnet18', 'CIFAR-ResNet18', 'r18', 'R18', 'r18-w64']) {
     assert.deepEqual(resolve(name), whole, name);
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { getAddon } from '../../lib/native/load.js';
-import { failure, open, quiet } from '../helpers/native.js';
+import { CIFAR_TRANSFORM, failure, open, quiet } from '../helpers/native.js';
 
 const addon = getAddon();
 const builtin = (path: string, split = '') => open({ reader: 'builtin', path, split });
@@ -11,7 +11,7 @@ const builtin = (path: string, split = '') => open({ reader: 'builtin', path, sp
 function hash(data: Awaited<ReturnType<typeof open>>, count: number): string {
   const sum = createHash('sha256');
   for (let i = 0; i < count; i++) {
-    const { pixels, label } = addon.readImage(data.handle, i, 32);
+    const { pixels, label } = addon.readImage(data.handle, i, CIFAR_TRANSFORM);
     sum.update(pixels).update(Uint8Array.of(label));
   }
   return sum.digest('hex');
@@ -44,14 +44,14 @@ describe('built-in data', () => {
     const perClass = new Array(10).fill(0);
     const seen = new Set<string>();
     for (let i = 0; i < train.count; i++) {
-      const { pixels, label } = addon.readImage(train.handle, i, 32);
+      const { pixels, label } = addon.readImage(train.handle, i, CIFAR_TRANSFORM);
       perClass[label]++;
       seen.add(createHash('sha1').update(pixels).digest('base64'));
     }
     for (const n of perClass) assert.ok(n > 800 && n < 1200, `${perClass}`);
     assert.equal(seen.size, 10_000);
     for (let i = 0; i < test.count; i++) {
-      const { pixels } = addon.readImage(test.handle, i, 32);
+      const { pixels } = addon.readImage(test.handle, i, CIFAR_TRANSFORM);
       assert.ok(!seen.has(createHash('sha1').update(pixels).digest('base64')), `test image ${i} is a training image`);
     }
   });

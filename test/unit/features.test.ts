@@ -194,19 +194,22 @@ describe('featureKey', () => {
     weights: 'aa',
     fingerprint: 'bb',
     transform: {
-      size: 32,
+      resize: 32,
+      fit: 'both' as const,
+      filter: 'bilinear' as const,
+      crop: 32,
       mean: [0.5, 0.5, 0.5] as [number, number, number],
       std: [0.25, 0.25, 0.25] as [number, number, number],
     },
     precision: 'float32' as const,
     extractor: EXTRACTOR_VERSION,
-    arch: { name: 'cifar-resnet18', width: 16, classes: 10 },
+    arch: { name: 'cifar-resnet18', width: 16, classes: 10, dropout: 0 },
   };
   it('is the SHA-256 of the canonical JSON', () => {
     // printf '%s' '{"arch":{"classes":10,…},…,"weights":"aa"}' | sha256sum
     assert.equal(
       featureKey({ ...source, extractor: '1' }),
-      '1368449c446d65f13a67f28c2a1166d0ed40da87aa35b38865afc7270879bc4c',
+      'c5804b9624c1ca513fce0e44f74ed55fc22543f29fbf742a91651d638db9e0e3',
     );
   });
   it('does not depend on the order of fields', () => {
@@ -218,7 +221,10 @@ describe('featureKey', () => {
       source,
       { ...source, weights: 'ab' },
       { ...source, fingerprint: 'ba' },
-      { ...source, transform: { ...source.transform, size: 33 } },
+      { ...source, transform: { ...source.transform, crop: 33 } },
+      { ...source, transform: { ...source.transform, fit: 'short' as const } },
+      { ...source, transform: { ...source.transform, filter: 'bicubic' as const } },
+      { ...source, transform: { ...source.transform, resize: 33 } },
       { ...source, transform: { ...source.transform, mean: [0.5, 0.5, 0.25] as [number, number, number] } },
       { ...source, precision: 'bfloat16' as const },
       { ...source, extractor: '0' },

@@ -10,7 +10,7 @@ import type { DataHandle, EpochEvent, OpenDataResult, ProgressEvent } from '../.
 import { startJob } from '../../lib/native/job.js';
 import { getAddon } from '../../lib/native/load.js';
 import { writeCifar } from '../helpers/cifar.js';
-import { extractOptions, failure, open, quiet, trainOptions } from '../helpers/native.js';
+import { CIFAR_TRANSFORM, extractOptions, failure, open, quiet, trainOptions } from '../helpers/native.js';
 
 const addon = getAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-jobs-'));
@@ -224,7 +224,7 @@ describe('handles and options', () => {
     const data = await open({ path: join(folder, 'cifar') });
     addon.disposeData(data.handle);
     addon.disposeData(data.handle);
-    assert.throws(() => addon.readImage(data.handle, 0, 32), {
+    assert.throws(() => addon.readImage(data.handle, 0, CIFAR_TRANSFORM), {
       code: 'E_CONFIG',
       message: 'handle: this data set has been disposed of.',
     });
@@ -262,13 +262,16 @@ describe('handles and options', () => {
   it('an unknown architecture and a bad precision are refused', async () => {
     const job = (change: object) =>
       addon.train({ ...trainOptions(train.handle, test.handle, join(folder, 'x')), ...change }, quiet);
-    assert.match((await failure(job({ arch: { name: 'resnet', width: 8, classes: 10 } }))).message, /"resnet"/);
+    assert.match(
+      (await failure(job({ arch: { name: 'resnet', width: 8, classes: 10, dropout: 0 } }))).message,
+      /"resnet"/,
+    );
     assert.match(
       (await failure(job({ precision: 'int3' }))).message,
       /precision: expected float32 or bfloat16, found "int3"/,
     );
     assert.match(
-      (await failure(job({ arch: { name: 'cifar-resnet18', width: 8, classes: 5 } }))).message,
+      (await failure(job({ arch: { name: 'cifar-resnet18', width: 8, classes: 5, dropout: 0 } }))).message,
       /label from 0 to 4, found 5/,
     );
   });
@@ -296,7 +299,12 @@ describe('checkpoints', () => {
   it('of another shape are refused with the tensors that differ', async () => {
     const checkpoint = join(folder, 'narrow.safetensors');
     await addon.initWeights(
-      { arch: { name: 'cifar-resnet18', width: 4, classes: 10 }, seed: 1, output: checkpoint, metadata: {} },
+      {
+        arch: { name: 'cifar-resnet18', width: 4, classes: 10, dropout: 0 },
+        seed: 1,
+        output: checkpoint,
+        metadata: {},
+      },
       quiet,
     ).done;
     const output = join(folder, 'f.safetensors');

@@ -10,7 +10,7 @@ import { resolveArch } from '../../lib/modes/arch.js';
 import { openCheckpoints } from '../../lib/modes/checkpoints.js';
 import { findModes, modeFolder, readCheckpoint, weightsHash } from '../../lib/modes/find.js';
 import { trainMode } from '../../lib/modes/train.js';
-import { fakeAddon, sha256, writeSafetensors } from './run-addon.js';
+import { FAKE_TRANSFORM, fakeAddon, sha256, writeSafetensors } from './run-addon.js';
 
 const root = mkdtempSync(join(tmpdir(), 'modes-'));
 after(() => rmSync(root, { recursive: true }));
@@ -18,7 +18,7 @@ let runs = 0;
 
 async function setUp(seed = 7) {
   const addon = fakeAddon();
-  const arch = resolveArch('R18', 16, { architectures: addon.architectures() });
+  const arch = resolveArch('R18', 16, { architectures: addon });
   const train = await openData('builtin:shapes?split=train', { addon });
   const testSet = await openData('builtin:shapes?split=test', { addon });
   const run = join(root, `run-${runs++}`);
@@ -59,9 +59,9 @@ test('native code gets every setting under its own name', async () => {
   await trainMode(options);
   const { train, test: testHandle, checkpoint, metadata, ...plain } = addon.trained[0] ?? assert.fail('not trained');
   assert.deepEqual(plain, {
-    arch: { name: 'cifar-resnet18', width: 16, classes: 3 },
+    arch: { name: 'cifar-resnet18', width: 16, classes: 3, dropout: 0 },
     seed: 7,
-    transform: { size: 32, mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2] },
+    transform: FAKE_TRANSFORM,
     augment: { cropPadding: 4, flip: true },
     epochs: 2,
     batchSize: 256,
@@ -152,7 +152,7 @@ test('checkpoints are named by their seeds, or by folder where seeds do not tell
   const files: string[] = [];
   for (const { options } of [a, b, same]) files.push((await trainMode(options)).checkpoint);
   const [first, second, third] = files as [string, string, string];
-  const architectures = a.addon.architectures();
+  const architectures = a.addon;
   const open = (...paths: string[]) => openCheckpoints(paths, { architectures });
   const pair = await open(first, second);
   assert.deepEqual(

@@ -3,14 +3,17 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ModeEnsembleError } from '../../lib/config/errors.js';
+import type { Architectures } from '../../lib/modes/arch.js';
 import type {
   Addon,
+  ArchitectureInfo,
   DataHandle,
   ExtractOptions,
   JobEvent,
   NativeJob,
   OpenDataOptions,
   TrainOptions,
+  TransformOptions,
 } from '../../lib/native/contract.js';
 
 type Columns = Record<string, { dtype: 'F32' | 'I64'; shape: number[] }>;
@@ -47,6 +50,38 @@ export interface FakeAddon extends Addon {
   bad: number;
 }
 
+/** Look-up of architectures as native code does it, of these names, aliases and widths. */
+export function fakeArchitectures(...rows: [name: string, alias: string, width: number][]): Architectures {
+  const infos = rows.map(
+    ([name, alias, width]): ArchitectureInfo => ({
+      name,
+      aliases: [alias],
+      family: 'test',
+      width,
+      widthStep: 1,
+      dropout: 0,
+      hasDropout: false,
+      classes: 10,
+      stages: [64, 64, 128, 256, 512],
+      transform: FAKE_TRANSFORM,
+    }),
+  );
+  const names = ({ name, aliases }: ArchitectureInfo) => [name, ...aliases].map((known) => known.toLowerCase());
+  return {
+    architectures: () => infos,
+    findArchitecture: (name) => infos.find((info) => names(info).includes(name.toLowerCase())) ?? null,
+  };
+}
+
+export const FAKE_TRANSFORM: TransformOptions = {
+  resize: 32,
+  fit: 'both',
+  filter: 'bilinear',
+  crop: 32,
+  mean: [0.5, 0.5, 0.5],
+  std: [0.2, 0.2, 0.2],
+};
+
 export function fakeAddon(): FakeAddon {
   const handles = new Map<DataHandle, OpenDataOptions>();
   const start = <T>(kind: string, work: () => T): NativeJob<T> => ({
@@ -78,17 +113,7 @@ export function fakeAddon(): FakeAddon {
       compiler: 'none',
       builtinSets: ['shapes', 'a', 'b'],
     }),
-    architectures: () => [
-      {
-        name: 'cifar-resnet18',
-        aliases: ['R18'],
-        width: 64,
-        inputSize: 32,
-        stages: [64, 64, 128, 256, 512],
-        mean: [0.5, 0.5, 0.5],
-        std: [0.2, 0.2, 0.2],
-      },
-    ],
+    ...fakeArchitectures(['cifar-resnet18', 'R18', 64]),
     openData: (options: OpenDataOptions) =>
       start('open', () => {
         const handle = {} as DataHandle;
