@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "test" / "parity"))
-from torch_resnet import ResNet18  # noqa: E402
+from torch_networks import build  # noqa: E402
 
 
 def gemm_peak(dtype):
@@ -29,7 +29,7 @@ def main(precision, width, steps, threads):
     torch.set_num_threads(threads)
     gemm = gemm_peak(torch.bfloat16 if precision == "bfloat16" else torch.float32)
     torch.manual_seed(0)
-    net = ResNet18(width, 10).to(memory_format=torch.channels_last)
+    net = build("cifar-resnet18", width).to(memory_format=torch.channels_last)
     sgd = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     x = torch.randn(128, 3, 32, 32).to(memory_format=torch.channels_last)
     y = torch.randint(0, 10, (128,))

@@ -4,12 +4,20 @@ import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import type { Precision } from '../native/contract.js';
 import type { CheckpointSettings } from '../run/run-checkpoints.js';
-import { addMachineOptions, collect, fieldOption, type MachineFlags } from './options.js';
+import {
+  addMachineOptions,
+  addTransformOptions,
+  collect,
+  fieldOption,
+  type MachineFlags,
+  type TransformFlags,
+  transformOverrides,
+} from './options.js';
 
 /** Where features are kept that belong to no run. */
 const DEFAULT_FEATURES = 'runs/cache/features';
 
-export interface EvaluationFlags extends MachineFlags {
+export interface EvaluationFlags extends MachineFlags, TransformFlags {
   checkpoint: string[];
   in: string;
   root?: string;
@@ -32,7 +40,7 @@ export function addEvaluationOptions(command: Command): Command {
     .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
     .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'));
-  return addMachineOptions(command)
+  return addTransformOptions(addMachineOptions(command))
     .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
     .option('--json', 'print the results as JSON');
 }
@@ -41,9 +49,11 @@ export function addEvaluationOptions(command: Command): Command {
 const FLAG_OF: Record<string, string> = { detectors: '--detector', ensembles: '--ensemble' };
 
 export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
-  const { checkpoint, threads = availableParallelism(), workers = 2, json: _, ...others } = flags;
+  const { checkpoint, threads = availableParallelism(), workers = 2 } = flags;
+  const { in: inSpec, root, arch, width, features, batchSize, precision, skipBadImages } = flags;
   return {
-    ...others,
+    ...{ in: inSpec, root, arch, width, features, batchSize, precision, skipBadImages },
+    transform: transformOverrides(flags),
     checkpoints: checkpoint,
     threads,
     workers,

@@ -5,12 +5,14 @@ import { CommandContext } from './context.js';
 import { addDoctor } from './doctor.js';
 import { addEvalClean } from './eval-clean.js';
 import { addEvalOod } from './eval-ood.js';
+import { addModels } from './models.js';
 import { addRun } from './run.js';
 import { addTrain } from './train.js';
 
 /** One row a command, in the order of the help. */
 const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[] = [
   addDoctor,
+  addModels,
   addRun,
   addTrain,
   addEvalClean,

@@ -1,8 +1,8 @@
 /** Flags that several commands share, checked as the experiment file's fields are. */
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
-import { checkList, checkText } from '../config/check.js';
-import { fields, trainSchema } from '../config/schema.js';
+import { check, checkList, checkText } from '../config/check.js';
+import { fields, type TrainSettings, type TransformSettings, trainSchema } from '../config/schema.js';
 
 type FieldName = keyof typeof fields;
 
@@ -31,15 +31,52 @@ export function splitList(text: string): string[] {
     .filter((item) => item !== '');
 }
 
+/** `0.49,0.48,0.45`, or with fractions: `125.3/255,123/255,113.9/255`. */
+function numbersOf(text: string): (number | string)[] {
+  return text.split(',').map((item) => {
+    const [over, under = '1', ...rest] = item.split('/').map((part) => part.trim());
+    const value = Number(over) / Number(under);
+    return over && under && rest.length === 0 && Number.isFinite(value) ? value : item.trim();
+  });
+}
+
+const TRANSFORM_FLAGS: readonly [flags: string, field: FieldName & keyof TransformSettings, description: string][] = [
+  ['--mean <r,g,b>', 'mean', 'subtracted from pixels in [0, 1]; fractions such as 125.3/255 are taken'],
+  ['--std <r,g,b>', 'std', 'what the pixels are divided by then'],
+  ['--resize <pixels>', 'resize', 'size to which images are brought'],
+  ['--fit <side>', 'fit', 'which side that is: both, or short'],
+  ['--filter <name>', 'filter', 'bilinear or bicubic'],
+  ['--crop <pixels>', 'crop', 'side of the square cut from the middle'],
+];
+
+/** Flags that override the preprocessing of a checkpoint or an architecture. */
+export function addTransformOptions(command: Command): Command {
+  for (const [flags, field, description] of TRANSFORM_FLAGS) {
+    const option = fieldOption(flags, field, `preprocessing: ${description}`);
+    if (field === 'mean' || field === 'std') {
+      option.argParser((text: string) => check(fields[field], numbersOf(text), `--${field}`));
+    }
+    command.addOption(option);
+  }
+  return command;
+}
+
+export type TransformFlags = TransformSettings;
+
+export function transformOverrides({ mean, std, resize, fit, filter, crop }: TransformFlags): TransformSettings {
+  return given({ mean, std, resize, fit, filter, crop });
+}
+
 const RECIPE = trainSchema.parse({});
 
 /** Every training setting: flag, field, description. */
-const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof typeof RECIPE, description: string][] = [
+const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof TrainSettings, description: string][] = [
   ['--epochs <n>', 'epochs', 'passes over the training data'],
   ['--batch-size <n>', 'batchSize', 'images in a step'],
   ['--learning-rate <x>', 'learningRate', 'at the start; it falls to 0 along a cosine'],
   ['--momentum <x>', 'momentum', 'of the stochastic gradient descent'],
   ['--weight-decay <x>', 'weightDecay', 'on all parameters'],
+  ['--dropout <x>', 'dropout', 'probability, for families that have it'],
   ['--crop-padding <pixels>', 'cropPadding', 'random crop after padding by so much; 0 for none'],
   ['--precision <name>', 'precision', 'float32 or bfloat16'],
 ];
@@ -47,7 +84,7 @@ const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof typeof RECI
 /** Adds the flags of a training; their values are read back with trainSettings. */
 export function addTrainOptions(command: Command): Command {
   for (const [flags, field, description] of TRAIN_FLAGS) {
-    command.addOption(fieldOption(flags, field, `${description} (default: ${RECIPE[field]})`));
+    command.addOption(fieldOption(flags, field, `${description} (default: ${RECIPE[field] ?? "the architecture's"})`));
   }
   return command.option('--nesterov', 'Nesterov momentum').option('--no-flip', 'do not flip images at random');
 }

@@ -8,13 +8,23 @@ import { parseDataSpec } from '../data/spec.js';
 import { resolveArch } from '../modes/arch.js';
 import { modeFolder, weightsHash } from '../modes/find.js';
 import { trainMode } from '../modes/train.js';
+import { overrideTransform } from '../modes/transform.js';
 import type { CommandContext } from './context.js';
-import { addMachineOptions, addTrainOptions, fieldOption, given, type MachineFlags } from './options.js';
+import {
+  addMachineOptions,
+  addTrainOptions,
+  addTransformOptions,
+  fieldOption,
+  given,
+  type MachineFlags,
+  type TransformFlags,
+  transformOverrides,
+} from './options.js';
 import { duration } from './progress.js';
 
 const DEFAULT_RUN = 'runs/train';
 
-interface Flags extends MachineFlags, Partial<TrainSettings> {
+interface Flags extends MachineFlags, TransformFlags, Partial<TrainSettings> {
   arch: string;
   width?: number;
   in: string;
@@ -43,7 +53,7 @@ export function addTrain(program: Command, context: CommandContext): void {
     .option('--run <dir>', `run folder: the mode goes to <dir>/modes/<arch>/seed-<n> (default: ${DEFAULT_RUN})`)
     .option('--out <dir>', "the mode's own folder, instead of --run")
     .option('--root <dir>', 'base of relative data paths');
-  addMachineOptions(addTrainOptions(command))
+  addTransformOptions(addMachineOptions(addTrainOptions(command)))
     .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -69,6 +79,7 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
     throw new ConfigError('--in: expected training data, found ?split=test; name the test data with --test');
   }
   const arch = resolveArch(flags.arch, flags.width, { where: '--arch' });
+  const transform = overrideTransform(arch.transform, transformOverrides(flags), '--crop');
   const folder = flags.out ?? modeFolder(flags.run ?? DEFAULT_RUN, arch.id, seed);
   context.kept = folder;
   const { onStage, ...hooks } = context.hooks;
@@ -79,7 +90,7 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   using testData = await openData(testSpec, { ...shared, where: '--test', split: 'test' });
   onStage(`train seed ${seed}`);
   const data = { train: trainData, test: testData };
-  const mode = await trainMode({ arch, seed, ...data, settings, threads, workers, folder }, hooks);
+  const mode = await trainMode({ arch, seed, ...data, settings, transform, threads, workers, folder }, hooks);
   const { checkpoint, isNew, result } = mode;
   if (flags.json) {
     const sha256 = await weightsHash(checkpoint, context.signal);
@@ -96,8 +107,9 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
 }
 
 function trainSettings(flags: Flags): TrainSettings {
-  const { epochs, batchSize, learningRate, momentum, nesterov, weightDecay, cropPadding, flip, precision } = flags;
-  const optimisation = { epochs, batchSize, learningRate, momentum, nesterov, weightDecay };
+  const { epochs, batchSize, learningRate, momentum, nesterov, weightDecay, dropout } = flags;
+  const { cropPadding, flip, precision } = flags;
+  const optimisation = { epochs, batchSize, learningRate, momentum, nesterov, weightDecay, dropout };
   const settings = check(trainSchema, given({ ...optimisation, cropPadding, flip, precision }), 'train');
   if (settings.nesterov && settings.momentum === 0) {
     throw new ConfigError('--nesterov: expected a --momentum above 0 with it, found 0');

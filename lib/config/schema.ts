@@ -87,6 +87,7 @@ export const fields = {
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
   k: count(),
+  classes: whole(1, 1_000_000, 'a whole number from 1 to 1000000'),
   resize: whole(1, 4096, 'a whole number from 1 to 4096'),
   fit: z.enum(['both', 'short'], { error: 'both or short' }),
   filter: z.enum(['bilinear', 'bicubic'], { error: 'bilinear or bicubic' }),

@@ -257,6 +257,8 @@ export interface Addon {
   architectures(): ArchitectureInfo[];
   /** By name or alias, in any case; also those that are not listed (any `wrn-D-K`). Null where there is none. */
   findArchitecture(name: string): ArchitectureInfo | null;
+  /** Elements of the trained parameters, and tensors of the state_dict. Takes no memory for weights. */
+  measureArchitecture(arch: ArchOptions): { parameters: number; tensors: number };
   openData(options: OpenDataOptions, sink: (event: JobEvent) => void): NativeJob<OpenDataResult>;
   /** Frees the set's memory once no job uses it. A second call is harmless; later use of the handle is E_CONFIG. */
   disposeData(handle: DataHandle): void;

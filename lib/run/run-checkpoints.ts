@@ -2,13 +2,14 @@
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
-import type { EvaluateSettings } from '../config/schema.js';
+import type { EvaluateSettings, TransformSettings } from '../config/schema.js';
 import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
 import { type DataSpec, parseDataSpec, parseOutSpecs } from '../data/spec.js';
 import { joinMembers, meanOverModes } from '../ensemble/index.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
 import { accuracy, type Summary, summarize } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
+import { overrideTransform } from '../modes/transform.js';
 import type { Addon, Precision } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
@@ -25,6 +26,8 @@ export interface CheckpointSettings {
   /** Needed where the checkpoints do not say it themselves. */
   arch?: string | undefined;
   width?: number | undefined;
+  /** What is to differ from the preprocessing of the checkpoints or the architecture. */
+  transform?: TransformSettings | undefined;
   /** Folder of the feature store: what is there is not extracted again. */
   features: string;
   batchSize: number;
@@ -135,8 +138,9 @@ async function prepare(settings: CheckpointSettings, hooks: StageHooks) {
   const architectures = settings.addon ?? getAddon();
   hooks.onStage?.('open');
   const modes = await openCheckpoints(checkpoints, { arch, width, architectures, signal: hooks.signal });
+  const transform = overrideTransform(modes.transform, settings.transform, nameField(settings, 'crop'));
   await makeWritableFolder(features);
-  return { spec, modes };
+  return { spec, modes: { ...modes, transform } };
 }
 
 function nameField(settings: CheckpointSettings, field: string): string {

@@ -111,6 +111,14 @@ Napi::Value find_architecture_by_name(const Napi::CallbackInfo& call) {
   return found ? architecture_object(call.Env(), *found) : call.Env().Null();
 }
 
+Napi::Value measure_architecture(const Napi::CallbackInfo& call) {
+  const auto size = measure_network(read_arch_options(call[0]));
+  auto out = Napi::Object::New(call.Env());
+  out["parameters"] = static_cast<double>(size.parameters);
+  out["tensors"] = static_cast<double>(size.tensors);
+  return out;
+}
+
 Napi::Value open_data(const Napi::CallbackInfo& call) {
   return start_job(
       call.Env(), sink_of(call), [options = read_open_data_options(call[0])](JobContext& context) {
@@ -228,6 +236,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["architectures"] = Napi::Function::New<guarded<list_architectures>>(env, "architectures");
   exports["findArchitecture"] =
       Napi::Function::New<guarded<find_architecture_by_name>>(env, "findArchitecture");
+  exports["measureArchitecture"] =
+      Napi::Function::New<guarded<measure_architecture>>(env, "measureArchitecture");
   exports["openData"] = Napi::Function::New<guarded<open_data>>(env, "openData");
   exports["disposeData"] = Napi::Function::New<guarded<dispose_data>>(env, "disposeData");
   exports["readImage"] = Napi::Function::New<guarded<read_image>>(env, "readImage");

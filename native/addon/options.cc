@@ -157,6 +157,8 @@ std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std:
   return holder->data;
 }
 
+ArchOptions read_arch_options(const Napi::Value& value) { return arch(Fields(value, "")); }
+
 TransformOptions read_transform_options(const Napi::Value& value) { return transform(Fields(value, "")); }
 
 OpenDataOptions read_open_data_options(const Napi::Value& value) {

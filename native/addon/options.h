@@ -22,6 +22,7 @@ DataHolder* data_holder(const Napi::Value& value);
 std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std::string& field);
 
 TransformOptions read_transform_options(const Napi::Value& value);
+ArchOptions read_arch_options(const Napi::Value& value);
 OpenDataOptions read_open_data_options(const Napi::Value& value);
 TrainOptions read_train_options(const Napi::Value& value);
 ExtractOptions read_extract_options(const Napi::Value& value);

@@ -18,6 +18,11 @@ double bias_bound(int64_t fan_in) { return fan_in > 0 ? 1 / std::sqrt(static_cas
 }  // namespace
 
 at::Tensor Conv::operator()(const at::Tensor& x) const {
+  // oneDNN's gradient of a channels-last 1×1 convolution with a stride and fewer input channels than its
+  // block (8 with AVX2, 16 with AVX-512) writes past its buffer: a corrupt heap, or wrong numbers
+  // (github.com/uxlfoundation/oneDNN/issues/6035, in LibTorch 2.13). Without the stride it is right.
+  if (stride > 1 && weight.size(2) == 1 && weight.size(1) < 16)
+    return at::conv2d(x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride), weight, bias);
   return at::conv2d(x, weight, bias, stride, padding);
 }
 

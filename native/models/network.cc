@@ -11,6 +11,16 @@ std::vector<at::Tensor> Network::parameters() const {
   return tensors;
 }
 
+NetworkSize measure_network(const ArchOptions& arch) {
+  const auto network = make_network(arch, {Init::shapes});
+  NetworkSize size;
+  for (const auto& weight : network->weights()) {
+    ++size.tensors;
+    if (weight.trained) size.parameters += weight.tensor.numel();
+  }
+  return size;
+}
+
 void Network::to_channels_last() {
   // set_data: the layers and the table hold the same tensor and must go on doing so.
   for (auto& weight : weights_)

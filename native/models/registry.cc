@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <functional>
+#include <regex>
 
 #include "models/network.h"
 #include "runtime/error.h"
@@ -11,8 +12,11 @@
 namespace mode_ensemble {
 
 // The families, each in the file of its name. A file's maker builds one network of the family.
-std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, std::array<int, 4> blocks,
-                                           const Init& init);
+std::unique_ptr<Network> make_cifar_resnet(const ArchOptions& arch, int depth, const Init& init);
+std::unique_ptr<Network> make_imagenet_resnet(const ArchOptions& arch, int depth, const Init& init);
+std::unique_ptr<Network> make_small_cifar_resnet(const ArchOptions& arch, int depth, bool projects,
+                                                 const Init& init);
+std::unique_ptr<Network> make_wide_resnet(const ArchOptions& arch, int depth, int factor, const Init& init);
 // The layers of each dense block.
 std::unique_ptr<Network> make_densenet(const ArchOptions& arch, std::array<int, 4> layers, const Init& init);
 std::unique_ptr<Network> make_cifar_densenet(const ArchOptions& arch, int layers, const Init& init);
@@ -31,20 +35,77 @@ TransformOptions cifar() {
   return {32, "both", "bilinear", 32, {0.4914, 0.4822, 0.4465}, {0.2470, 0.2435, 0.2616}};
 }
 
-Row cifar_resnet(const std::string& depth, std::array<int, 4> blocks) {
-  return {{.name = "cifar-resnet" + depth,
-           .aliases = {"R" + depth},
+// Statistics of ImageNet's training set as torchvision gives them.
+constexpr std::array<double, 3> imagenet_mean{0.485, 0.456, 0.406}, imagenet_std{0.229, 0.224, 0.225};
+
+TransformOptions imagenet() { return {256, "short", "bilinear", 224, imagenet_mean, imagenet_std}; }
+
+// Channels of a four-layer ResNet's stages at width 64.
+std::vector<int64_t> resnet_stages(int depth) {
+  const int64_t expansion = depth >= 50 ? 4 : 1;  // of bottlenecks
+  return {64, 64 * expansion, 128 * expansion, 256 * expansion, 512 * expansion};
+}
+
+Row cifar_resnet(int depth, std::vector<std::string> aliases = {}) {
+  return {{.name = "cifar-resnet" + std::to_string(depth),
+           .aliases = std::move(aliases),
            .family = "CIFAR ResNet",
            .width = 64,
            .classes = 10,
-           .stages = {64, 64, 128, 256, 512},
+           .stages = resnet_stages(depth),
            .transform = cifar()},
-          [=](const ArchOptions& arch, const Init& init) { return make_cifar_resnet(arch, blocks, init); }};
+          [=](const ArchOptions& arch, const Init& init) { return make_cifar_resnet(arch, depth, init); }};
 }
 
-// The short side to `resize` with `filter`, cut to 224; statistics of ImageNet.
-TransformOptions imagenet_transform(int64_t resize, const std::string& filter) {
-  return {resize, "short", filter, 224, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
+Row imagenet_resnet(int depth, std::vector<std::string> aliases = {}) {
+  return {{.name = "resnet" + std::to_string(depth),
+           .aliases = std::move(aliases),
+           .family = "ResNet",
+           .width = 64,
+           .classes = 1000,
+           .stages = resnet_stages(depth),
+           .transform = imagenet()},
+          [=](const ArchOptions& arch, const Init& init) { return make_imagenet_resnet(arch, depth, init); }};
+}
+
+// Each of the two published forms normalises as its own training code did.
+Row small_cifar_resnet(int depth, bool projects) {
+  auto transform = cifar();
+  transform.mean = projects ? std::array<double, 3>{125.3 / 255, 123.0 / 255, 113.9 / 255} : imagenet_mean;
+  transform.std = projects ? std::array<double, 3>{63.0 / 255, 62.1 / 255, 66.7 / 255} : imagenet_std;
+  return {{.name = "cifar-resnet" + std::to_string(depth) + (projects ? "-b" : ""),
+           .aliases = {},
+           .family = projects ? "small CIFAR ResNet, option B" : "small CIFAR ResNet",
+           .width = 16,
+           .widthStep = projects ? 1 : 2,  // a padded shortcut adds width / 2 channels on each side
+           .classes = 10,
+           .stages = {16, 16, 32, 64},
+           .transform = transform},
+          [=](const ArchOptions& arch, const Init& init) {
+            return make_small_cifar_resnet(arch, depth, projects, init);
+          }};
+}
+
+Row wide_resnet(int depth, int factor) {
+  const auto name = "wrn-" + std::to_string(depth) + "-" + std::to_string(factor);
+  const auto expect = [&](bool right, const std::string& what) {
+    if (!right) throw Error(ErrorCode::config, name + ": expected " + what + ".");
+  };
+  expect(depth % 6 == 4, "a depth of 6n + 4");
+  expect(depth >= 10 && depth <= 1000, "a depth from 10 to 1000");
+  expect(factor >= 1 && factor <= 64, "a widening factor from 1 to 64");
+  return {
+      {.name = name,
+       .aliases = {"WRN" + std::to_string(depth) + "X" + std::to_string(factor),
+                   "wrn" + std::to_string(depth) + "-" + std::to_string(factor)},
+       .family = "Wide ResNet",
+       .width = 16,
+       .dropout = 0.3,
+       .hasDropout = true,
+       .classes = 10,
+       .stages = {16, 16 * factor, 32 * factor, 64 * factor, 64 * factor},
+       .transform = cifar()},
+      [=](const ArchOptions& arch, const Init& init) { return make_wide_resnet(arch, depth, factor, init); }};
 }
 
 // A block adds growth = width/2 channels a layer; transitions halve them.
@@ -57,15 +118,15 @@ std::vector<int64_t> densenet_stages(int64_t width, const std::vector<int>& laye
   return stages;
 }
 
-Row densenet(const std::string& depth, int64_t width, std::array<int, 4> layers) {
-  return {{.name = "densenet" + depth,
-           .aliases = {"DN" + depth},
+Row densenet(int depth, int64_t width, std::array<int, 4> layers) {
+  return {{.name = "densenet" + std::to_string(depth),
+           .aliases = {"DN" + std::to_string(depth)},
            .family = "DenseNet",
            .width = width,
            .widthStep = 2,
            .classes = 1000,
            .stages = densenet_stages(width, {layers.begin(), layers.end()}),
-           .transform = imagenet_transform(256, "bilinear")},
+           .transform = imagenet()},
           [=](const ArchOptions& arch, const Init& init) { return make_densenet(arch, layers, init); }};
 }
 
@@ -89,6 +150,9 @@ Row cifar_densenet() {
 
 // A stage after every sixth block and after the last.
 Row t2t_vit(int depth, int64_t width, int mlp_ratio, std::vector<std::string> aliases) {
+  auto transform = imagenet();
+  transform.resize = 248;
+  transform.filter = "bicubic";
   return {
       {.name = "t2t-vit-" + std::to_string(depth),
        .aliases = std::move(aliases),
@@ -99,17 +163,40 @@ Row t2t_vit(int depth, int64_t width, int mlp_ratio, std::vector<std::string> al
        .hasDropout = true,
        .classes = 1000,
        .stages = std::vector<int64_t>((depth + 5) / 6, width),
-       .transform = imagenet_transform(248, "bicubic")},
+       .transform = transform},
       [=](const ArchOptions& arch, const Init& init) { return make_t2t_vit(arch, depth, mlp_ratio, init); }};
 }
 
 const std::vector<Row>& table() {
   static const std::vector<Row> rows{
-      cifar_resnet("18", {2, 2, 2, 2}),
-      densenet("121", 64, {6, 12, 24, 16}),
-      densenet("161", 96, {6, 12, 36, 24}),
-      densenet("169", 64, {6, 12, 32, 32}),
-      densenet("201", 64, {6, 12, 48, 32}),
+      cifar_resnet(18, {"R18"}),
+      cifar_resnet(34),
+      cifar_resnet(50),
+      cifar_resnet(101),
+      cifar_resnet(152),
+      small_cifar_resnet(20, false),
+      small_cifar_resnet(32, false),
+      small_cifar_resnet(44, false),
+      small_cifar_resnet(56, false),
+      small_cifar_resnet(110, false),
+      small_cifar_resnet(20, true),
+      small_cifar_resnet(32, true),
+      small_cifar_resnet(44, true),
+      small_cifar_resnet(56, true),
+      small_cifar_resnet(110, true),
+      wide_resnet(16, 4),
+      wide_resnet(28, 2),
+      wide_resnet(28, 10),
+      wide_resnet(40, 2),
+      imagenet_resnet(18),
+      imagenet_resnet(34),
+      imagenet_resnet(50, {"R50"}),
+      imagenet_resnet(101, {"R101"}),
+      imagenet_resnet(152, {"R152"}),
+      densenet(121, 64, {6, 12, 24, 16}),
+      densenet(161, 96, {6, 12, 36, 24}),
+      densenet(169, 64, {6, 12, 32, 32}),
+      densenet(201, 64, {6, 12, 48, 32}),
       cifar_densenet(),
       t2t_vit(7, 256, 2, {}),
       t2t_vit(10, 256, 2, {}),
@@ -126,7 +213,8 @@ std::string lower(std::string text) {
   return text;
 }
 
-// A row by name or alias. Families of which any member can be asked for (wrn-D-K) come after the table.
+// A row by name or alias. Families of which any member can be asked for (wrn-D-K) come after the table; a
+// member that cannot be is an Error(config).
 std::optional<Row> find_row(const std::string& name) {
   const std::string wanted = lower(name);
   for (const auto& row : table()) {
@@ -134,6 +222,9 @@ std::optional<Row> find_row(const std::string& name) {
     for (const auto& alias : row.info.aliases)
       if (lower(alias) == wanted) return row;
   }
+  static const std::regex wide("wrn-?([1-9][0-9]{0,5})[-x]([1-9][0-9]{0,5})");
+  std::smatch found;
+  if (std::regex_match(wanted, found, wide)) return wide_resnet(std::stoi(found[1]), std::stoi(found[2]));
   return std::nullopt;
 }
 

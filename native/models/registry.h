@@ -32,7 +32,15 @@ struct ArchitectureInfo {
 // Every listed architecture. A family may know more of its kind than are listed (any wrn-D-K).
 std::vector<ArchitectureInfo> architectures();
 
-// By name or alias, in any case.
+// By name or alias, in any case. Throws Error(config) for a member that its family cannot have (wrn-29-10).
 std::optional<ArchitectureInfo> find_architecture(const std::string& name);
+
+struct NetworkSize {
+  int64_t parameters = 0;  // elements of trained parameters
+  int64_t tensors = 0;     // of the state_dict
+};
+
+// Takes no memory for weights. Throws Error(config) as make_network does.
+NetworkSize measure_network(const ArchOptions& arch);
 
 }  // namespace mode_ensemble

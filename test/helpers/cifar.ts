@@ -4,8 +4,8 @@ import { join } from 'node:path';
 const PLANE = 32 * 32;
 
 /**
- * CIFAR-10 records (label, red, green, blue planes) from a formula, the same as images() in
- * test/parity/make_network_fixtures.py.
+ * CIFAR-10 records (label, red, green, blue planes) from a formula, the same as pixels() in
+ * test/parity/synthetic.py.
  */
 export function syntheticRecords(count: number): Uint8Array {
   const records = new Uint8Array(count * (1 + 3 * PLANE));

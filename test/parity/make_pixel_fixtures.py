@@ -1,5 +1,5 @@
-"""Writes test/fixtures/pixels.json: the SHA-256 of the pixels Pillow gives for each image, decoded, turned into RGB and
-resized to 32 x 32 (bilinear, with antialiasing): 3,072 bytes, rows from the top, interleaved.
+"""Writes test/fixtures/pixels.json: the SHA-256 of the pixels Pillow gives for each image, decoded, turned into RGB,
+resized and cropped in each of the ways of TRANSFORMS: rows from the top, interleaved.
 
     python test/parity/make_pixel_fixtures.py --data DIR
 
@@ -18,7 +18,14 @@ import numpy as np
 import PIL
 from PIL import Image
 
-SIZE = 32
+# As TransformOptions. The last is small and odd, so that halves are rounded and the cubic filter enlarges.
+TRANSFORMS = {
+    "cifar": {"resize": 32, "fit": "both", "filter": "bilinear", "crop": 32},
+    "imagenet": {"resize": 256, "fit": "short", "filter": "bilinear", "crop": 224},
+    "t2t": {"resize": 248, "fit": "short", "filter": "bicubic", "crop": 224},
+    "odd": {"resize": 37, "fit": "short", "filter": "bicubic", "crop": 24},
+}
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 # Folder -> how many of its images, evenly spaced in the order of their paths.
 SETS = {"dtd": 14, "places": 14, "iSUN": 8, "LSUN": 8, "TinyImageNet": 4, "CIFAR100": 2, "imagenet-sample": 10}
@@ -82,10 +89,26 @@ def interlaced(pixels):
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def transformed(image, resize, fit, filter, crop):
+    """torchvision's Resize and CenterCrop on Pillow images, by their documented rules."""
+    width = height = resize
+    if fit == "short" and image.width <= image.height:
+        height = int(resize * image.height / image.width)
+    elif fit == "short":
+        width = int(resize * image.width / image.height)
+    image = image.resize((width, height), FILTERS[filter])
+    left, top = round((width - crop) / 2), round((height - crop) / 2)
+    return image.crop((left, top, left + crop, top + crop))
+
+
 def pixel_sum(path):
     with Image.open(path) as image:
-        pixels = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-        return {"width": image.width, "height": image.height, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()}
+        color = image.convert("RGB")
+        sums = {
+            name: hashlib.sha256(transformed(color, **options).tobytes()).hexdigest()
+            for name, options in TRANSFORMS.items()
+        }
+        return {"width": image.width, "height": image.height, "sha256": sums}
 
 
 def spread(root, name, count):
@@ -104,7 +127,7 @@ def main():
     draw(images)
     result = {
         "pillow": PIL.__version__,
-        "size": SIZE,
+        "transforms": TRANSFORMS,
         "drawn": [{"file": path.name, **pixel_sum(path)} for path in sorted(images.iterdir())],
         "data": [
             {"path": path, **pixel_sum(data / path)}

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync }
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { after, describe, it } from 'node:test';
+import type { TransformOptions } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { testData } from '../helpers/data.js';
 import { CIFAR_TRANSFORM, open } from '../helpers/native.js';
@@ -14,12 +15,17 @@ interface Entry {
   path: string;
   width: number;
   height: number;
-  sha256: string;
+  /** By transform. */
+  sha256: Record<string, string>;
 }
 
-const fixtures: { size: number; drawn: (Omit<Entry, 'path'> & { file: string })[]; data: Entry[] } = JSON.parse(
-  readFileSync('test/fixtures/pixels.json', 'utf8'),
-);
+interface Fixtures {
+  transforms: Record<string, Pick<TransformOptions, 'resize' | 'fit' | 'filter' | 'crop'>>;
+  drawn: (Omit<Entry, 'path'> & { file: string })[];
+  data: Entry[];
+}
+
+const fixtures: Fixtures = JSON.parse(readFileSync('test/fixtures/pixels.json', 'utf8'));
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-pixels-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -31,17 +37,19 @@ async function check(entries: readonly Entry[], root: string, name: string): Pro
     symlinkSync(resolve(root, file), join(links, `${String(i).padStart(4, '0')}-${basename(file)}`));
   }
   const data = await open({ reader: 'folder', path: links, split: '' });
-  const transform = { ...CIFAR_TRANSFORM, resize: fixtures.size, crop: fixtures.size };
   assert.equal(data.count, entries.length);
   for (const [i, { path: file, sha256 }] of entries.entries()) {
-    const image = getAddon().readImage(data.handle, i, transform);
-    assert.ok(image.name.endsWith(basename(file)), `${image.name} for ${file}`);
-    assert.equal(createHash('sha256').update(image.pixels).digest('hex'), sha256, file);
+    for (const [transform, options] of Object.entries(fixtures.transforms)) {
+      const image = getAddon().readImage(data.handle, i, { ...CIFAR_TRANSFORM, ...options });
+      assert.ok(image.name.endsWith(basename(file)), `${image.name} for ${file}`);
+      const hash = createHash('sha256').update(image.pixels).digest('hex');
+      assert.equal(hash, sha256[transform], `${file}, ${transform}`);
+    }
   }
   return entries.length;
 }
 
-describe('decode and resize, bit for bit as Pillow', () => {
+describe('decode, resize and crop, bit for bit as Pillow', () => {
   it('images of every kind that the fixtures script draws', async () => {
     const drawn = fixtures.drawn.map(({ file, ...entry }) => ({ ...entry, path: file }));
     assert.ok((await check(drawn, 'test/fixtures/images', 'drawn')) >= 10);

@@ -1,0 +1,99 @@
+#include "models/residual.h"
+
+#include <ATen/ops/constant_pad_nd.h>
+
+#include "runtime/error.h"
+
+namespace mode_ensemble {
+
+ResNetDepth resnet_depth(int depth) {
+  switch (depth) {
+    case 18:
+      return {{2, 2, 2, 2}, false};
+    case 34:
+      return {{3, 4, 6, 3}, false};
+    case 50:
+      return {{3, 4, 6, 3}, true};
+    case 101:
+      return {{3, 4, 23, 3}, true};
+    case 152:
+      return {{3, 8, 36, 3}, true};
+  }
+  throw Error(ErrorCode::config, "There is no ResNet of depth " + std::to_string(depth) + ".");
+}
+
+ResidualBlock::ResidualBlock(Builder& build, const std::string& name, const Shape& shape,
+                             const Shortcut& shortcut)
+    : stride(shape.stride) {
+  const int64_t width = shape.width, out = shape.out();
+  const auto add = [&](int64_t from, int64_t to, int64_t kernel, int64_t step) {
+    const auto number = std::to_string(convs.size() + 1);
+    convs.push_back(build.conv(name + ".conv" + number, from, to, kernel, step, kernel / 2));
+    norms.push_back(build.batch_norm(name + ".bn" + number, to));
+  };
+  if (shape.bottleneck) {
+    add(shape.in, width, 1, 1);
+    add(width, width, 3, stride);
+    add(width, out, 1, 1);
+  } else {
+    add(shape.in, width, 3, stride);
+    add(width, out, 3, 1);
+  }
+  if (stride == 1 && shape.in == out) return;
+  if (shortcut.kind == Shortcut::pad) {
+    way = padding;
+    added = (out - shape.in) / 2;
+    return;
+  }
+  way = projection;
+  shortcut_conv = build.conv(name + "." + shortcut.name + ".0", shape.in, out, 1, stride, 0);
+  shortcut_norm = build.batch_norm(name + "." + shortcut.name + ".1", out);
+}
+
+// In place wherever autograd allows: batch norm keeps its input, ReLU its output.
+at::Tensor ResidualBlock::operator()(const at::Tensor& x, bool training) const {
+  auto y = x;
+  for (size_t i = 0; i + 1 < convs.size(); ++i) y = norms[i](convs[i](y), training).relu_();
+  y = norms.back()(convs.back()(y), training);
+  if (way == padding) {
+    const auto every_second = x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride);
+    y.add_(at::constant_pad_nd(every_second, {0, 0, 0, 0, added, added}));
+  } else {
+    y.add_(way == projection ? shortcut_norm(shortcut_conv(x), training) : x);
+  }
+  return y.relu_();
+}
+
+int64_t ResidualNetwork::add_layer(Builder& build, int blocks, ResidualBlock::Shape first,
+                                   const ResidualBlock::Shortcut& shortcut) {
+  const auto name = "layer" + std::to_string(layers_.size() + 1) + ".";
+  auto shape = first;
+  shape.stride = layers_.empty() ? 1 : 2;
+  auto& layer = layers_.emplace_back();
+  for (int block = 0; block < blocks; ++block) {
+    layer.emplace_back(build, name + std::to_string(block), shape, shortcut);
+    shape.in = shape.out();
+    shape.stride = 1;
+  }
+  return shape.out();
+}
+
+ForwardResult ResidualNetwork::forward(const at::Tensor& images, bool training, bool want_stages) {
+  ForwardResult result;
+  auto x = bn1_(conv1_(images), training).relu_();
+  if (pools_) x = at::max_pool2d(x, 3, 2, 1);
+  if (want_stages) result.stages.push_back(x);
+  for (const auto& layer : layers_) {
+    for (const auto& block : layer) x = block(x, training);
+    if (want_stages) result.stages.push_back(x);
+  }
+  result.penultimate = global_average(x);
+  result.logits = linear_(result.penultimate);
+  return result;
+}
+
+at::Tensor ResidualNetwork::head(const at::Tensor& feature) const {
+  return linear_(feature.dim() == 4 ? global_average(feature) : feature);
+}
+
+}  // namespace mode_ensemble
