@@ -1,11 +1,14 @@
 """DenseNet-BC in plain PyTorch, with the names and initial weights of torchvision's (DenseNet) and of densenet-pytorch
-(CifarDenseNet). forward(x) gives logits [N, C], penultimate [N, D] and the stages [N, C_k, H_k, W_k]."""
+(CifarDenseNet)."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from .entry import Entry
 
 
 class Layer(nn.Module):
@@ -38,9 +41,7 @@ class Transition(nn.Module):
 class DenseNet(nn.Module):
     """Stages: pool0, each transition, norm5 before ReLU."""
 
-    LAYERS = {121: (6, 12, 24, 16), 161: (6, 12, 36, 24), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
-
-    def __init__(self, depth, width, classes):
+    def __init__(self, blocks, width, classes, dropout):
         super().__init__()
         growth = width // 2
         self.features = nn.Sequential()
@@ -48,7 +49,7 @@ class DenseNet(nn.Module):
         self.features.add_module("norm0", nn.BatchNorm2d(width))
         self.features.add_module("relu0", nn.ReLU())
         self.features.add_module("pool0", nn.MaxPool2d(3, 2, 1))
-        for b, layers in enumerate(self.LAYERS[depth], 1):
+        for b, layers in enumerate(blocks, 1):
             block = nn.Sequential()
             for i in range(layers):
                 block.add_module(f"denselayer{i + 1}", Layer("norm", width, growth))
@@ -77,7 +78,7 @@ class DenseNet(nn.Module):
 class CifarDenseNet(nn.Module):
     """Depth 100. Stages: conv1, trans1, trans2, bn1 before ReLU."""
 
-    def __init__(self, width, classes):
+    def __init__(self, width, classes, dropout):
         super().__init__()
         growth = width // 2
         self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
@@ -105,3 +106,12 @@ class CifarDenseNet(nn.Module):
         stages.append(self.bn1(self.block3.layer(stages[-1])))
         penultimate = F.avg_pool2d(F.relu(stages[-1]), 8).flatten(1)
         return self.fc(penultimate), penultimate, stages
+
+
+NETWORKS = {
+    "densenet121": Entry(partial(DenseNet, (6, 12, 24, 16)), width=64, classes=1000, size=224, step=2),
+    "densenet161": Entry(partial(DenseNet, (6, 12, 36, 24)), width=96, classes=1000, size=224, step=2),
+    "densenet169": Entry(partial(DenseNet, (6, 12, 32, 32)), width=64, classes=1000, size=224, step=2),
+    "densenet201": Entry(partial(DenseNet, (6, 12, 48, 32)), width=64, classes=1000, size=224, step=2),
+    "cifar-densenet-bc-100": Entry(CifarDenseNet, width=24, step=2),
+}

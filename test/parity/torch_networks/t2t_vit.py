@@ -1,13 +1,15 @@
-"""T2T-ViT with performer tokens in plain PyTorch, with the names and initial weights of the authors' code. forward(x)
-gives logits [N, C], penultimate [N, D] and the stages: the tokens after every sixth block and the last, [N, D, 197, 1]."""
+"""T2T-ViT with performer tokens in plain PyTorch, with the names and initial weights of the authors' code. Stages: the
+tokens after every sixth block and the last, [N, D, 197, 1]."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .entry import Entry
 
 def trunc_normal_(tensor, std):
     """timm's, bounds ±2. That of torch.nn.init draws differently from 2.13 on."""
@@ -93,14 +95,12 @@ class Tokens(nn.Module):
 
 
 class T2TViT(nn.Module):
-    MLP_RATIO = {7: 2, 10: 2, 12: 2, 14: 3, 19: 3, 24: 3}
-
-    def __init__(self, depth, width, classes, dropout=0.1):
+    def __init__(self, depth, mlp_ratio, width, classes, dropout):
         super().__init__()
         self.tokens_to_token = Tokens(width, dropout)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sinusoids(197, width), requires_grad=False)
-        self.blocks = nn.ModuleList(Block(width, self.MLP_RATIO[depth] * width) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, mlp_ratio * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
         trunc_normal_(self.cls_token, 0.02)
@@ -123,3 +123,13 @@ class T2TViT(nn.Module):
                 stages.append(x.transpose(1, 2).unsqueeze(3))
         penultimate = self.norm(x)[:, 0]
         return self.head(penultimate), penultimate, stages
+
+
+# Orthogonal rows come out of a QR decomposition.
+ROWS = ("tokens_to_token.attention1.w", "tokens_to_token.attention2.w")
+NETWORKS = {
+    f"t2t-vit-{depth}": Entry(
+        partial(T2TViT, depth, ratio), width=width, classes=1000, dropout=0.1, size=224, step=64, loose=ROWS
+    )
+    for depth, width, ratio in ((7, 256, 2), (10, 256, 2), (12, 256, 2), (14, 384, 3), (19, 448, 3), (24, 512, 3))
+}
