@@ -115,4 +115,27 @@ void Builder::normal(const at::Tensor& weight, double mean, double std) {
   if (draws()) at::Tensor(weight).normal_(mean, std, generator_);
 }
 
+void Builder::trunc_normal(const at::Tensor& weight, double std) {
+  if (!draws()) return;
+  // The inverse of the normal distribution function, of uniform numbers between its values at the bounds.
+  const auto cdf = [](double x) { return (1 + std::erf(x / std::sqrt(2.0))) / 2; };
+  at::Tensor(weight)
+      .uniform_(2 * cdf(-2 / std) - 1, 2 * cdf(2 / std) - 1, generator_)
+      .erfinv_()
+      .mul_(std * std::sqrt(2.0))
+      .clamp_(-2, 2);
+}
+
+void Builder::orthogonal(const at::Tensor& weight, double scale) {
+  if (!draws()) return;
+  auto flat = at::empty(weight.sizes(), weight.options()).normal_(0, 1, generator_);
+  const auto [q, r] = at::linalg_qr(flat.t());
+  // The signs make Q uniformly distributed: Mezzadri 2007, arXiv math-ph/0609050.
+  at::Tensor(weight).copy_((q * r.diagonal().sign()).t()).mul_(scale);
+}
+
+void Builder::zero(const at::Tensor& weight) {
+  if (draws()) at::Tensor(weight).zero_();
+}
+
 }  // namespace mode_ensemble

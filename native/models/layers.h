@@ -49,10 +49,16 @@ class Builder {
   at::Tensor tensor(const std::string& name, at::IntArrayRef shape, bool trained);
 
   enum class Fan { in, out };
-  // torch.nn.init.kaiming_normal_(weight, mode, nonlinearity='relu') and normal_; they do nothing where there
-  // are no initial weights.
+  // Weights drawn again; these do nothing where there are no initial weights.
+  // torch.nn.init.kaiming_normal_(weight, mode, nonlinearity='relu') and normal_.
   void kaiming_normal(const at::Tensor& weight, Fan fan);
   void normal(const at::Tensor& weight, double mean, double std);
+  // timm's trunc_normal_(weight, std): mean 0, bounds ±2. torch.nn.init's draws differently from 2.13 on.
+  void trunc_normal(const at::Tensor& weight, double std);
+  // torch.nn.init.orthogonal_(weight) times `scale`, for a weight [rows, columns] of no more rows than
+  // columns.
+  void orthogonal(const at::Tensor& weight, double scale);
+  void zero(const at::Tensor& weight);
   // False where tensors have no content that could be filled in.
   bool draws() const { return init_.kind == Init::seeded; }
   at::Generator& generator() { return generator_; }

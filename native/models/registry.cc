@@ -17,6 +17,10 @@ std::unique_ptr<Network> make_imagenet_resnet(const ArchOptions& arch, int depth
 std::unique_ptr<Network> make_small_cifar_resnet(const ArchOptions& arch, int depth, bool projects,
                                                  const Init& init);
 std::unique_ptr<Network> make_wide_resnet(const ArchOptions& arch, int depth, int factor, const Init& init);
+// The layers of each dense block.
+std::unique_ptr<Network> make_densenet(const ArchOptions& arch, std::array<int, 4> layers, const Init& init);
+std::unique_ptr<Network> make_cifar_densenet(const ArchOptions& arch, int layers, const Init& init);
+std::unique_ptr<Network> make_t2t_vit(const ArchOptions& arch, int depth, int mlp_ratio, const Init& init);
 
 namespace {
 
@@ -104,6 +108,65 @@ Row wide_resnet(int depth, int factor) {
       [=](const ArchOptions& arch, const Init& init) { return make_wide_resnet(arch, depth, factor, init); }};
 }
 
+// A block adds growth = width/2 channels a layer; transitions halve them.
+std::vector<int64_t> densenet_stages(int64_t width, const std::vector<int>& layers) {
+  std::vector<int64_t> stages{width};
+  for (size_t b = 0; b < layers.size(); ++b) {
+    const int64_t channels = stages.back() + layers[b] * (width / 2);
+    stages.push_back(b + 1 < layers.size() ? channels / 2 : channels);
+  }
+  return stages;
+}
+
+Row densenet(int depth, int64_t width, std::array<int, 4> layers) {
+  return {{.name = "densenet" + std::to_string(depth),
+           .aliases = {"DN" + std::to_string(depth)},
+           .family = "DenseNet",
+           .width = width,
+           .widthStep = 2,
+           .classes = 1000,
+           .stages = densenet_stages(width, {layers.begin(), layers.end()}),
+           .transform = imagenet()},
+          [=](const ArchOptions& arch, const Init& init) { return make_densenet(arch, layers, init); }};
+}
+
+// Depth 100: three blocks of 16 layers of two convolutions. Statistics as in densenet-pytorch's train.py.
+Row cifar_densenet() {
+  return {{.name = "cifar-densenet-bc-100",
+           .aliases = {"densenet-bc-100-12", "DenseNetBC100"},
+           .family = "CIFAR DenseNet-BC",
+           .width = 24,
+           .widthStep = 2,
+           .classes = 10,
+           .stages = densenet_stages(24, {16, 16, 16}),
+           .transform = {32,
+                         "both",
+                         "bilinear",
+                         32,
+                         {125.3 / 255, 123.0 / 255, 113.9 / 255},
+                         {63.0 / 255, 62.1 / 255, 66.7 / 255}}},
+          [](const ArchOptions& arch, const Init& init) { return make_cifar_densenet(arch, 16, init); }};
+}
+
+// A stage after every sixth block and after the last.
+Row t2t_vit(int depth, int64_t width, int mlp_ratio, std::vector<std::string> aliases) {
+  auto transform = imagenet();
+  transform.resize = 248;
+  transform.filter = "bicubic";
+  return {
+      {.name = "t2t-vit-" + std::to_string(depth),
+       .aliases = std::move(aliases),
+       .family = "T2T-ViT",
+       .width = width,
+       .widthStep = 64,  // of a head
+       .dropout = 0.1,
+       .hasDropout = true,
+       .classes = 1000,
+       .stages = std::vector<int64_t>((depth + 5) / 6, width),
+       .transform = transform},
+      [=](const ArchOptions& arch, const Init& init) { return make_t2t_vit(arch, depth, mlp_ratio, init); }};
+}
+
 const std::vector<Row>& table() {
   static const std::vector<Row> rows{
       cifar_resnet(18, {"R18"}),
@@ -130,6 +193,17 @@ const std::vector<Row>& table() {
       imagenet_resnet(50, {"R50"}),
       imagenet_resnet(101, {"R101"}),
       imagenet_resnet(152, {"R152"}),
+      densenet(121, 64, {6, 12, 24, 16}),
+      densenet(161, 96, {6, 12, 36, 24}),
+      densenet(169, 64, {6, 12, 32, 32}),
+      densenet(201, 64, {6, 12, 48, 32}),
+      cifar_densenet(),
+      t2t_vit(7, 256, 2, {}),
+      t2t_vit(10, 256, 2, {}),
+      t2t_vit(12, 256, 2, {}),
+      t2t_vit(14, 384, 3, {"t2tvit"}),
+      t2t_vit(19, 448, 3, {}),
+      t2t_vit(24, 512, 3, {}),
   };
   return rows;
 }

@@ -62,6 +62,7 @@ if __name__ == "__main__":
         # The largest seed of 32 bits.
         case("cifar-resnet18", 4294967295, 8, lambda width: build("cifar-resnet18", width)),
         case("wrn-10-1", 7, 16, lambda width: WideResNet(10, 1, width, 10, dropout=0)),
+        case("cifar-densenet-bc-100", 7, 8, lambda width: build("cifar-densenet-bc-100", width)),
     ]
     path.write_text(json.dumps({"torch": torch.__version__, "cases": cases}) + "\n")
     print(path)

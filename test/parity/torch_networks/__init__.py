@@ -3,10 +3,10 @@ with. Names of modules, and the order in which they are made, are those of the p
 the initial weights of a seed agree with them. Every network's forward returns (logits [N, C], penultimate [N, D], stages:
 a list of [N, C_k, H_k, W_k])."""
 
-from . import residual, wide
+from . import densenet, residual, t2t_vit, wide
 
 # In the order of the registry (native/models/registry.cc); every family's module has a table of its own.
-NETWORKS = {**residual.NETWORKS, **wide.NETWORKS}
+NETWORKS = {**residual.NETWORKS, **wide.NETWORKS, **densenet.NETWORKS, **t2t_vit.NETWORKS}
 
 
 def build(name, width=None, classes=None, dropout=None):
