@@ -247,6 +247,8 @@ export interface TraceOptions {
    * last stage's map and on the penultimate feature), `last_layer`, `input_gradient` (of the mean cross-entropy).
    */
   output: string;
+  /** In what it is computed; results are float32. float64 is for comparisons that rounding must not disturb. */
+  precision: 'float32' | 'float64';
   threads: number;
 }
 

@@ -248,8 +248,10 @@ ProbeOptions read_probe_options(const Napi::Value& value) {
 
 TraceOptions read_trace_options(const Napi::Value& value) {
   const Fields fields(value, "");
-  return {arch(fields.object("arch")), fields.string("checkpoint"), fields.integer("seed"),
-          fields.string("input"),      fields.string("output"),     fields.integer("threads")};
+  return {arch(fields.object("arch")), fields.string("checkpoint"),
+          fields.integer("seed"),      fields.string("input"),
+          fields.string("output"),     one_of(fields, "precision", "float32", "float64"),
+          fields.integer("threads")};
 }
 
 }  // namespace mode_ensemble::addon

@@ -73,7 +73,12 @@ class Builder {
   std::vector<NamedTensor>& weights_;
 };
 
-// Average over space in float32, whatever the map's type: [N, C, H, W] → [N, C].
+// Where sums are taken in float32 though the tensor may be bfloat16; a float64 tensor stays one.
+inline at::ScalarType sum_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+// Average over space in float32 (or float64): [N, C, H, W] → [N, C].
 at::Tensor global_average(const at::Tensor& map);
 
 }  // namespace mode_ensemble

@@ -28,6 +28,11 @@ void Network::to_channels_last() {
       weight.tensor.set_data(weight.tensor.contiguous(at::MemoryFormat::ChannelsLast));
 }
 
+void Network::to_type(at::ScalarType type) {
+  for (auto& weight : weights_)
+    if (weight.tensor.is_floating_point()) weight.tensor.set_data(weight.tensor.to(type));
+}
+
 void Network::require_gradients(bool on) {
   for (auto& weight : weights_)
     if (weight.trained) weight.tensor.set_requires_grad(on);

@@ -54,6 +54,7 @@ class Network {
   std::vector<at::Tensor> parameters() const;
   void to_channels_last();
   void require_gradients(bool on);
+  void to_type(at::ScalarType type);  // every floating-point tensor
   // From where dropout draws.
   void seed_dropout(uint64_t seed);
 

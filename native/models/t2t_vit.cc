@@ -136,7 +136,8 @@ class T2TViT : public Network {
       if (want_stages && ((i + 1) % 6 == 0 || i + 1 == blocks_.size()))
         result.stages.push_back(x.transpose(1, 2).unsqueeze(3));
     }
-    result.penultimate = norm_(x.select(1, 0)).to(at::kFloat);
+    result.penultimate = norm_(x.select(1, 0));
+    result.penultimate = result.penultimate.to(sum_type(result.penultimate));
     result.logits = head_(result.penultimate);
     return result;
   }
@@ -161,7 +162,8 @@ class T2TViT : public Network {
 
   // [N, T, in] → [N, T, 64]. The values take the place of the input in the first sum, since widths differ.
   at::Tensor perform(const Performer& p, const at::Tensor& x, bool training) {
-    const auto kqv = p.kqv(p.norm1(x)).to(at::kFloat).split(kTokenWidth, -1);
+    const auto all = p.kqv(p.norm1(x));
+    const auto kqv = all.to(sum_type(all)).split(kTokenWidth, -1);
     const auto y = kqv[2] + dropout(p.proj(p.attend(kqv[0], kqv[1], kqv[2])), dropout_, training);
     return y + dropout(p.mlp2(at::gelu(p.mlp0(p.norm2(y)))), dropout_, training);
   }

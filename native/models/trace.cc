@@ -14,11 +14,13 @@ TraceResult trace(const TraceOptions& options, JobContext& context) {
       make_network(options.arch, {initial ? Init::seeded : Init::empty, static_cast<uint64_t>(options.seed)});
   if (!initial) load_weights(*network, options.checkpoint);
   context.throw_if_aborted();
+  const auto type = options.precision == "float64" ? at::kDouble : at::kFloat;
+  network->to_type(type);
   network->to_channels_last();
   network->require_gradients(true);
   const auto input = read_tensors(options.input, {"images", "labels"});
   const auto images =
-      input.at("images").contiguous(at::MemoryFormat::ChannelsLast).clone().requires_grad_(true);
+      input.at("images").to(type).contiguous(at::MemoryFormat::ChannelsLast).clone().requires_grad_(true);
   const auto result = network->forward(images, /*training=*/false, /*want_stages=*/true);
   at::cross_entropy_loss(result.logits, input.at("labels")).backward();
   context.throw_if_aborted();

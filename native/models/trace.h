@@ -12,8 +12,9 @@ struct TraceOptions {
   ArchOptions arch;
   std::string checkpoint;  // '' for the initial weights of `seed`
   int64_t seed = 0;
-  std::string input;   // safetensors: `images` [N, 3, H, W] float32, normalised, and `labels` [N] int64
-  std::string output;  // safetensors, see trace()
+  std::string input;      // safetensors: `images` [N, 3, H, W] float32, normalised, and `labels` [N] int64
+  std::string output;     // safetensors, see trace()
+  std::string precision;  // `float32`, or `float64` for comparisons that rounding must not disturb
   int64_t threads = 0;
 };
 

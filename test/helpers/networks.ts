@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import type { ArchitectureInfo, ArchOptions, TraceResult } from '../../lib/native/contract.js';
+import type { ArchitectureInfo, ArchOptions, TraceOptions, TraceResult } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { quiet } from './native.js';
 import { float32, floats, int64, readTensors, type Tensor, writeTensors } from './safetensors.js';
@@ -146,9 +146,10 @@ export async function trace(
   from: { checkpoint: string } | { seed: number },
   input: string,
   output: string,
+  precision: TraceOptions['precision'] = 'float32',
 ): Promise<{ result: TraceResult; file: Buffer; tensors: Map<string, Tensor> }> {
   // One thread: passes this small gain little from more, and on a busy machine threads that wait for each other lose all.
-  const options = { arch, checkpoint: '', seed: 0, ...from, input, output, threads: 1 };
+  const options = { arch, checkpoint: '', seed: 0, ...from, input, output, precision, threads: 1 };
   const result = await getAddon().trace(options, quiet).done;
   return { result, ...readTensors(output) };
 }

@@ -108,12 +108,17 @@ function full(info: ArchitectureInfo, fixture: NetworkFixture): void {
     }
   });
 
-  it('gives the gradient of the loss by the input as near to float64 as Python does', () => {
+  it('gives the gradient of the loss by the input (relative error below 1e-4)', async () => {
     const expected = fixture.outputs.input_gradient as Summary & { roundoff: number };
     const error = gradientError(summarise(tensor('input_gradient')), expected);
-    // One ReLU on the other side of 0 makes some 1e-4.
+    if (error <= 1e-4) return;
+    // Of millions of ReLUs some lie within rounding of 0, and one on the other side makes some 1e-4: then float32 must
+    // be as near to float64 as Python's float32 is, and float64 must agree.
     const bound = Math.max(1e-3, 10 * expected.roundoff);
-    assert.ok(error <= bound, `relative error ${error}, bound ${bound}`);
+    assert.ok(error <= bound, `float32: relative error ${error}, bound ${bound}`);
+    const exact = await trace(arch, { checkpoint: scratch('weights') }, scratch('input'), scratch('exact'), 'float64');
+    const exactError = gradientError(summarise(exact.tensors.get('input_gradient') as Tensor), expected);
+    assert.ok(exactError <= 1e-6, `float64: relative error ${exactError}`);
   });
 
   it('has the stages that the registry names', () => {

@@ -321,7 +321,11 @@ describe('checkpoints', () => {
     const cases: [string, Buffer, RegExp][] = [
       ['cut', whole.subarray(0, whole.length - 10), /expected .* bytes or more/],
       ['empty', Buffer.alloc(0), /byte 0: expected a checkpoint, found an empty file/],
-      ['text', Buffer.from('this is not a checkpoint at all'), /byte 0: expected a torch or safetensors checkpoint, found a file that begins with "this is not/],
+      [
+        'text',
+        Buffer.from('this is not a checkpoint at all'),
+        /byte 0: expected a torch or safetensors checkpoint, found a file that begins with "this is not/,
+      ],
       ['json', Buffer.from('\x02\0\0\0\0\0\0\0{]', 'latin1'), /byte 9 of the header: expected/],
     ];
     for (const [name, content, message] of cases) {
