@@ -21,24 +21,19 @@ std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape) {
   return strides;
 }
 
-void set_weights(Contents& contents, const std::string& file, int64_t offset,
-                 const std::vector<std::pair<std::string, size_t>>& named) {
+void set_weights(Contents& contents, const std::string& file, int64_t offset, std::vector<WeightName> named) {
   constexpr std::string_view wrapper = "module.";
-  contents.weights.clear();
-  contents.weights.reserve(named.size());
   std::unordered_set<std::string_view> seen;
-  for (const auto& [full, tensor] : named) {
+  for (WeightName& weight : named) {
     size_t at = 0;
-    while (full.compare(at, wrapper.size(), wrapper) == 0) at += wrapper.size();
-    contents.weights.push_back({full.substr(at), tensor});
-    if (!seen.insert(contents.weights.back().name).second) {
-      contents.weights_error = file + ": byte " + std::to_string(offset) + ": \"" +
-                               contents.weights.back().name +
-                               "\" is there twice (names count without \"module.\" in front).";
-      contents.weights.clear();
-      return;
-    }
+    while (weight.name.compare(at, wrapper.size(), wrapper) == 0) at += wrapper.size();
+    weight.name.erase(0, at);
+    if (seen.insert(weight.name).second) continue;
+    contents.weights_error = file + ": byte " + std::to_string(offset) + ": \"" + weight.name +
+                             "\" is there twice (names count without \"module.\" in front).";
+    return;
   }
+  contents.weights = std::move(named);
 }
 
 }  // namespace mode_ensemble

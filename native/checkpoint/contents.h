@@ -57,9 +57,8 @@ struct Contents {
 
 std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape);
 
-// Fills `weights` from pairs of name and tensor: takes "module." off, refuses two of one name. `offset`: of
+// Fills `weights` from names as the file has them: takes "module." off, refuses two of one name. `offset`: of
 // the names in the file.
-void set_weights(Contents& contents, const std::string& file, int64_t offset,
-                 const std::vector<std::pair<std::string, size_t>>& named);
+void set_weights(Contents& contents, const std::string& file, int64_t offset, std::vector<WeightName> named);
 
 }  // namespace mode_ensemble

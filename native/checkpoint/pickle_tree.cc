@@ -30,6 +30,12 @@ NodeId PickleTree::add(Node node) {
   return static_cast<NodeId>(nodes_.size() - 1);
 }
 
+void PickleTree::count_look_up() {
+  if (++look_ups_ > PickleLimits::look_ups)
+    source_.fail_at(offset, "expected at most " + std::to_string(PickleLimits::look_ups) +
+                                " names and calls in a pickle, found more.");
+}
+
 NodeId PickleTree::add_container(Kind kind) {
   Node node;
   node.kind = kind;
@@ -80,6 +86,7 @@ NodeId PickleTree::add_text(Kind kind, int64_t length, int64_t kept, char** room
 }
 
 NodeId PickleTree::add_global(std::string_view module, std::string_view name, int64_t where) {
+  count_look_up();
   const auto found = global_nodes_.find({module, name});
   if (found != global_nodes_.end()) return found->second;
   if (globals_.size() >= PickleLimits::globals)

@@ -75,6 +75,8 @@ struct PickleLimits {
                            all_strings = 16 << 20;
   static constexpr int64_t cut_to = 64;
   static constexpr int64_t global_name = 512;
+  // Names looked up, calls and references: each costs more than a byte of the pickle should.
+  static constexpr size_t look_ups = 1'000'000;
 };
 
 class PickleTree {
@@ -84,6 +86,9 @@ class PickleTree {
   PickleTree& operator=(const PickleTree&) = delete;
 
   static constexpr NodeId none = 0, no = 1, yes = 2, empty_tuple = 3;
+
+  // Counts one of PickleLimits::look_ups.
+  void count_look_up();
 
   Node& operator[](NodeId id) { return nodes_[id]; }
   const Node& operator[](NodeId id) const { return nodes_[id]; }
@@ -167,6 +172,7 @@ class PickleTree {
   std::map<std::pair<std::string_view, std::string_view>, NodeId> global_nodes_;
   std::vector<std::unique_ptr<char[]>> chunks_;
   int64_t chunk_left_ = 0, kept_ = 0;
+  size_t look_ups_ = 0;
   char* chunk_at_ = nullptr;
 };
 

@@ -19,10 +19,10 @@ void read_safetensors(const ByteSource& source, const std::string& want, Content
   data.name = "data";
   data.offset = header.data_offset;
   data.size = source.size() - header.data_offset;
-  std::vector<std::pair<std::string, size_t>> named;
+  std::vector<WeightName> named;
   for (TensorEntry& entry : header.tensors) {
     const std::string name = printable(entry.name);
-    named.emplace_back(name, contents.tensors.size());
+    named.push_back({name, contents.tensors.size()});
     TensorPlace& place = contents.places.emplace_back();
     place.first_byte = entry.begin;
     contents.tensors.push_back({name, *dtype_from_safetensors(entry.dtype), std::move(entry.shape)});
@@ -34,7 +34,7 @@ void read_safetensors(const ByteSource& source, const std::string& want, Content
   else if (named.empty())
     contents.weights_error = source.name() + ": byte 8: expected a network's weights, found no tensor.";
   else
-    set_weights(contents, source.name(), 8, named);
+    set_weights(contents, source.name(), 8, std::move(named));
 }
 
 }  // namespace mode_ensemble

@@ -8,7 +8,7 @@ namespace mode_ensemble {
 namespace {
 
 constexpr size_t kMaxTensors = 100'000, kMaxValues = 1000, kMaxValueText = 200, kMaxName = 4096,
-                 kMaxNames = 16 << 20;
+                 kMaxNames = 8 << 20;
 constexpr size_t kMaxDepth = 200;
 // Steps of the walk: what is shared is visited once for each path to it, and a hostile file has many.
 constexpr size_t kMaxSteps = 4'000'000;
@@ -36,7 +36,8 @@ class Collector {
     read_metadata();
     walk();
     if (more_values_ > 0) contents_.values.emplace_back("…", std::to_string(more_values_) + " more");
-    if (contents_.weights_error.empty()) set_weights(contents_, tree_.source().name(), offset_, named_);
+    if (contents_.weights_error.empty())
+      set_weights(contents_, tree_.source().name(), offset_, std::move(named_));
   }
 
  private:
@@ -176,8 +177,8 @@ class Collector {
     const PickledTensor& tensor = objects_.tensors[tree_[node].count];
     names_ += path_.size();
     if (path_.size() > kMaxName || names_ > kMaxNames)
-      tree_.source().fail_at(
-          offset_, "expected tensors' names of at most 4096 bytes and 16 MiB together, found more.");
+      tree_.source().fail_at(offset_,
+                             "expected tensors' names of at most 4096 bytes and 8 MiB together, found more.");
     if (contents_.tensors.size() >= kMaxTensors)
       tree_.source().fail_at(offset_, "expected at most 100000 tensors, found more.");
     contents_.tensors.push_back({path_.empty() ? "tensor" : path_, tensor.dtype, tensor.shape});
@@ -236,7 +237,7 @@ class Collector {
         if (is_unusable(value) && contents_.weights_error.empty())
           contents_.weights_error = message("weight \"" + path_ + "\" is " +
                                             tree_.class_of(value).known->note + ", which cannot be read.");
-        if (tree_[value].kind == Kind::tensor) named_.emplace_back(std::move(key), contents_.tensors.size());
+        if (tree_[value].kind == Kind::tensor) named_.push_back({std::move(key), contents_.tensors.size()});
       }
       visit(value, quiet);
     }
@@ -276,7 +277,7 @@ class Collector {
   const int64_t offset_;
   Contents& contents_;
   NodeId weights_ = PickleTree::none;
-  std::vector<std::pair<std::string, size_t>> named_;
+  std::vector<WeightName> named_;
   std::vector<Frame> frames_;
   std::vector<bool> walked_;
   std::string path_;

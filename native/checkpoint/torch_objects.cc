@@ -37,6 +37,7 @@ bool read_numpy(char kind, const uint8_t* bytes, int size, bool big, int64_t* wh
 }  // namespace
 
 NodeId TorchObjects::call(NodeId function, NodeId arguments) {
+  tree_.count_look_up();
   if (tree_[function].kind != Kind::global)
     fail("expected the name of a function to call, found another value.");
   const Global& global = tree_.global(function);
@@ -300,6 +301,7 @@ std::string TorchObjects::key_of(NodeId id) const {
 // ('storage', type, key, device, elements[, (view key, first element, elements)]), or in old files
 // ('module', class, source file, source), which stands for the class.
 NodeId TorchObjects::load_persistent(NodeId id) {
+  tree_.count_look_up();
   std::vector<NodeId> list;
   const bool tuple = tree_[id].kind == Kind::tuple && tree_.sequence(id, 8, list) && list.size() >= 2;
   const auto is_text = [&](NodeId node) {
