@@ -10,7 +10,17 @@
  * Needs zlib's headers, not LibTorch.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,11 +66,10 @@ function buildFolder(kind) {
 function build(folder, libFuzzer) {
   const compiler = libFuzzer ? 'clang++' : 'g++';
   if (!libFuzzer && !has('g++')) throw new Stop('Neither clang++ with libFuzzer nor g++ was found.');
-  const native = listFiles(
-    root,
-    ['native/checkpoint'],
-    (name) => name.endsWith('.cc') && !name.endsWith('/weights.cc'),
-  );
+  // Those of the room that need LibTorch are named in CMakeLists.txt.
+  const cmake = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
+  const isPlain = (name) => name.endsWith('.cc') && !cmake.includes(name.replace('native/', '${NATIVE}/'));
+  const native = listFiles(root, ['native/checkpoint'], isPlain);
   const plain = [...native, 'native/runtime/error.cc', 'native/runtime/files.cc', `${FUZZ}/exercise.cc`];
   const targets = [`${FUZZ}/bad_inputs.cc`, `${FUZZ}/checkpoint.cc`, ...(libFuzzer ? [] : [`${FUZZ}/driver.cc`])];
   const headers = listFiles(root, ['native/checkpoint', 'native/runtime', FUZZ], (name) => name.endsWith('.h'));
