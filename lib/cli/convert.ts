@@ -13,6 +13,7 @@ interface Flags {
   arch?: string;
   width?: number;
   classes?: number;
+  float32?: true;
   dictionary?: string;
   force?: true;
   json?: true;
@@ -33,6 +34,7 @@ export function addConvert(program: Command, context: CommandContext): void {
     .option('--arch <name>', 'the network that the weights must be of')
     .addOption(fieldOption('--width <n>', 'width', 'channels of the first stage, with --arch'))
     .addOption(fieldOption('--classes <n>', 'classes', 'of the network, with --arch (default: as the weights have)'))
+    .option('--float32', 'turn floating-point tensors of other widths into float32')
     .option('--dictionary <key>', 'entry that holds the weights (default: state_dict_ema, state_dict, model, net)')
     .option('--force', 'replace an output that is there')
     .option('--json', 'print as JSON')
@@ -53,7 +55,7 @@ async function convert(
   flags: Flags,
   context: CommandContext,
 ): Promise<void> {
-  const { dictionary, force } = flags;
+  const { float32, dictionary, force } = flags;
   const hooks = { signal: context.signal };
   if (flags.inspect) {
     if (output !== undefined) throw new ConfigError(`--inspect: expected no output with it, found ${output}`);
@@ -69,7 +71,7 @@ async function convert(
     }
   }
   const arch = flags.arch === undefined ? undefined : resolveArch(flags.arch, flags.width, { where: '--arch' });
-  const settings = { input, output, arch, classes: flags.classes, dictionary, force };
+  const settings = { input, output, arch, classes: flags.classes, float32, dictionary, force };
   const result = await convertCheckpoint(settings, hooks);
   if (flags.json) context.printJson({ input, output, ...result });
   else context.print(`${output}: ${result.tensors} tensors, ${megabytes(result.bytes)}`);

@@ -15,6 +15,8 @@ export interface ConvertSettings {
   arch?: ModeArch | undefined;
   /** Of the network; default: what the checkpoint fits, else what the architecture was published for. */
   classes?: number | undefined;
+  /** Floating-point tensors of other widths become float32. */
+  float32?: boolean | undefined;
   /** The entry of a torch file that holds the weights; default: the first of the usual names. */
   dictionary?: string | undefined;
   /** Replace a file that is there. */
@@ -38,7 +40,7 @@ const FORMAT_OF: Record<string, ConvertOptions['format']> = {
  * @throws ModeEnsembleError E_CONFIG, E_CHECKPOINT, E_IO, E_ABORTED; the output is written whole or not at all
  */
 export async function convertCheckpoint(settings: ConvertSettings, hooks: JobHooks = {}): Promise<ConvertResult> {
-  const { input, output, arch, dictionary = '', force, addon = getAddon() } = settings;
+  const { input, output, arch, float32 = false, dictionary = '', force, addon = getAddon() } = settings;
   const format = FORMAT_OF[extname(output).toLowerCase()];
   if (format === undefined) {
     const expected = `expected a name that ends with ${Object.keys(FORMAT_OF).join(', ')}`;
@@ -64,6 +66,7 @@ export async function convertCheckpoint(settings: ConvertSettings, hooks: JobHoo
     output,
     format,
     arch: arch ? archOptions(arch, classes) : null,
+    float32,
     dictionary,
     metadata: hasMetadata ? own : foreign,
   };

@@ -180,6 +180,8 @@ export interface ConvertOptions {
   format: 'torch' | 'safetensors';
   /** Where it is given, the weights must be this network's; they take its names and order, and float32. */
   arch: ArchOptions | null;
+  /** Floating-point tensors of other widths become float32. */
+  float32: boolean;
   /** The entry of a torch file that holds the weights; '' for the first of the usual names. */
   dictionary: string;
   metadata: Record<string, string>;

@@ -229,9 +229,13 @@ InitWeightsOptions read_init_weights_options(const Napi::Value& value) {
 
 ConvertOptions read_convert_options(const Napi::Value& value) {
   const Fields fields(value, "");
-  ConvertOptions out{
-      fields.string("input"), fields.string("output"),     one_of(fields, "format", "torch", "safetensors"),
-      std::nullopt,           fields.string("dictionary"), fields.dictionary("metadata")};
+  ConvertOptions out;
+  out.input = fields.string("input");
+  out.output = fields.string("output");
+  out.format = one_of(fields, "format", "torch", "safetensors");
+  out.float32 = fields.boolean("float32");
+  out.dictionary = fields.string("dictionary");
+  out.metadata = fields.dictionary("metadata");
   if (!fields.value("arch").IsNull()) out.arch = arch(fields.object("arch"));
   return out;
 }

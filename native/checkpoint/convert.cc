@@ -15,12 +15,15 @@ struct Item {
   std::optional<size_t> source;
 };
 
+bool is_real(DType type) { return type == DType::f64 || type == DType::f16 || type == DType::bf16; }
+
 std::vector<Item> plan(const ConvertOptions& options, const Checkpoint& checkpoint) {
   std::vector<Item> items;
   if (!options.arch) {
     for (const auto& weight : checkpoint.weights()) {
       const auto& stored = checkpoint.tensors()[weight.tensor];
-      items.push_back({{weight.name, stored.dtype, stored.shape}, weight.tensor});
+      const bool widens = options.float32 && is_real(stored.dtype);
+      items.push_back({{weight.name, widens ? DType::f32 : stored.dtype, stored.shape}, weight.tensor});
     }
     return items;
   }

@@ -17,6 +17,7 @@ struct ConvertOptions {
   std::string format;  // of the output: `torch` (a .pth of torch.save's zip format) or `safetensors`
   // Where it is given, the weights must be this network's; they take its names and order, and float32.
   std::optional<ArchOptions> arch;
+  bool float32 = false;    // floating-point tensors of other widths become float32
   std::string dictionary;  // the entry that holds the weights; '' for the first of the usual names
   std::map<std::string, std::string> metadata;
 };

@@ -172,7 +172,7 @@ function reduced(info: ArchitectureInfo, fixture: NetworkFixture): void {
       ['torch', 'again', 'safetensors'] as const,
     ]) {
       const files = { input: scratch(input), output: scratch(output) };
-      await addon.convert({ ...files, format, arch, dictionary: '', metadata: {} }, quiet).done;
+      await addon.convert({ ...files, format, arch, float32: false, dictionary: '', metadata: {} }, quiet).done;
     }
     assert.ok(first.equals(readFileSync(scratch('again'))));
     writeNetworkInput(scratch('input'), fixture.size, classes);
