@@ -43,7 +43,7 @@ NodeId TorchObjects::call(NodeId function, NodeId arguments) {
   const Global& global = tree_.global(function);
   if (!global.known)
     fail("calls " + printable(global.full_name()) +
-         ": refused, a checkpoint is data and nothing in it is run.");
+         ": refused, nothing in a checkpoint is run; save the state_dict() alone.");
   std::vector<NodeId> list;
   if (tree_[arguments].kind != Kind::tuple) fail("expected a tuple of arguments, found another value.");
   if (!tree_.sequence(arguments, 64, list)) fail("expected at most 64 arguments, found more.");

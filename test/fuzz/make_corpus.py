@@ -53,7 +53,12 @@ def every_way(name, content, protocols=(2,)):
         add(f"{name}-{protocol}.legacy", saved(content, False, protocol))
 
 
+def no_source(*_):
+    raise OSError("the old format would keep the source of a module's class, and where it lies on this machine")
+
+
 def main():
+    torch.serialization.get_source_lines_and_file = no_source
     ROOT.mkdir(exist_ok=True)
     for old in ROOT.iterdir():
         old.unlink()
