@@ -55,12 +55,10 @@ export async function convertCheckpoint(settings: ConvertSettings, hooks: JobHoo
   const inspection = await inspectCheckpoint(input, { dictionary, identify: arch !== undefined, addon }, hooks);
   const known = arch && addon.findArchitecture(arch.name);
   const classes = settings.classes ?? inspection.fits?.classes ?? known?.classes ?? 0;
-  const hasMetadata = Object.keys(inspection.metadata).length > 0;
-  // What other programs look for in a safetensors file to know that its tensors are PyTorch's.
-  const foreign: Record<string, string> = format === 'safetensors' ? { format: 'pt' } : {};
-  // A torch file says itself that it is one.
   const { format: said, ...others } = inspection.metadata;
-  const own = format === 'torch' && said === 'pt' ? others : inspection.metadata;
+  // By `format: pt` other programs know that a safetensors file's tensors are PyTorch's; a torch file says it itself.
+  const metadata =
+    format === 'safetensors' ? { format: 'pt', ...inspection.metadata } : said === 'pt' ? others : inspection.metadata;
   const options: ConvertOptions = {
     input,
     output,
@@ -68,7 +66,7 @@ export async function convertCheckpoint(settings: ConvertSettings, hooks: JobHoo
     arch: arch ? archOptions(arch, classes) : null,
     float32,
     dictionary,
-    metadata: hasMetadata ? own : foreign,
+    metadata,
   };
   return startJob((sink) => addon.convert(options, sink), hooks).done;
 }

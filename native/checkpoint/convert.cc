@@ -42,14 +42,13 @@ std::vector<Item> plan(const ConvertOptions& options, const Checkpoint& checkpoi
 ConvertResult convert(const ConvertOptions& options, JobContext& context) {
   const auto checkpoint = Checkpoint::open(options.input, options.dictionary);
   const auto items = plan(options, *checkpoint);
-  ConvertResult result;
+  ConvertResult result{static_cast<int64_t>(items.size()), 0};
   std::vector<char> buffer;  // one tensor at a time
   const auto content = [&](const Item& item) -> const void* {
     context.throw_if_aborted();
     const int64_t bytes = item.info.elements() * size_of(item.info.dtype);
     buffer.assign(static_cast<size_t>(bytes), 0);
     if (item.source) checkpoint->read(*item.source, item.info.dtype, buffer.data());
-    ++result.tensors;
     result.bytes += bytes;
     return buffer.data();
   };

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { duration, Progress, type ProgressStream } from '../../lib/cli/progress.js';
+import { getAddon } from '../../lib/native/load.js';
 
 const BIN = fileURLToPath(new URL('../../../bin/mode-ensemble.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'cli-'));
@@ -68,6 +69,134 @@ test('usage errors exit 2 with one sentence', () => {
   );
 });
 
+test('usage errors of convert exit 2 with one sentence', () => {
+  const input = join(folder, 'input.pth');
+  writeFileSync(input, '');
+  refuses(['convert'], "missing required argument 'input'");
+  refuses(['convert', input], 'convert: expected an output, or --inspect, found neither');
+  refuses(['convert', input, 'b.pth', '--inspect'], '--inspect: expected no output with it, found b.pth');
+  refuses(['convert', input, 'b.pth', '--width', '16'], '--width: expected --arch with it, found none');
+  refuses(['convert', input, 'b.pth', '--classes', '10'], '--classes: expected --arch with it, found none');
+  refuses(
+    ['convert', input, 'b.pth', '--arch', 'R18', '--classes', '0'],
+    '--classes: expected a whole number from 1 to 1000000, found 0',
+  );
+  refuses(['convert', input, 'b.pth', '--arch', 'R81'], '--arch: unknown architecture "R81"; the nearest is "R18"');
+  refuses(
+    ['convert', input, 'b.onnx'],
+    'b.onnx: expected a name that ends with .safetensors, .pth, .pt, .th, .tar, .bin, found ".onnx"',
+  );
+  refuses(['convert', input, input], `${input}: expected another file than the one that is read`);
+  refuses(['convert', join(folder, 'none.pth'), 'input.pth'], 'input.pth: is there already; --force replaces it');
+});
+
+test('an input of convert that is missing or no checkpoint exits 1 with one sentence', () => {
+  const missing = join(folder, 'none.pth');
+  assert.deepEqual(cli('convert', missing, 'b.pth'), {
+    status: 1,
+    stdout: '',
+    stderr: `mode-ensemble: ${missing}: cannot be read: No such file or directory.\n`,
+  });
+  assert.deepEqual(cli('convert', file, '--inspect'), {
+    status: 1,
+    stdout: '',
+    stderr: `mode-ensemble: ${file}: byte 0: expected a torch or safetensors checkpoint, found a file that begins with "in: builtin:".\n`,
+  });
+});
+
+test('convert --inspect tells format, weights and tensors, and convert what it wrote', () => {
+  const input = join(process.cwd(), 'test/fixtures/checkpoints/zip-ema.pth');
+  const { status, stdout } = cli('convert', input, '--inspect');
+  assert.equal(status, 0);
+  const lines = stdout.trimEnd().split('\n');
+  assert.equal(lines[0], `${input}: torch zip, 0.00 MB`);
+  assert.equal(lines[1], 'weights: 2 tensors in state_dict_ema; no listed architecture fits them');
+  assert.ok(
+    lines.some((line) => /^ {2}state_dict_ema\.w +float32 +\[1\]$/.test(line)),
+    stdout,
+  );
+  assert.deepEqual(cli('convert', input, 'ema.safetensors').stdout, 'ema.safetensors: 2 tensors, 0.00 MB\n');
+  const json = JSON.parse(cli('convert', 'ema.safetensors', '--inspect', '--json').stdout);
+  assert.deepEqual([json.file, json.format, json.metadata], ['ema.safetensors', 'safetensors', { format: 'pt' }]);
+});
+
+test('models lists each architecture in a line', () => {
+  const { status, stdout, stderr } = cli('models');
+  assert.deepEqual([status, stderr], [0, '']);
+  const names = getAddon()
+    .architectures()
+    .map(({ name }) => name);
+  const [head, ...lines] = stdout.trimEnd().split('\n');
+  assert.equal(head?.split(/ {2,}/).join('|'), 'architecture|parameters|classes|input|channels of the stages|aliases');
+  assert.deepEqual(
+    lines.map((line) => line.split(' ')[0]),
+    names,
+  );
+  const r50 = lines.find((line) => line.startsWith('resnet50 '));
+  assert.equal(r50?.split(/ {2,}/).join('|'), 'resnet50|25.6 M|1000|224|64 256 512 1024 2048|R50');
+});
+
+test('models --json has exact numbers, of those that are named', () => {
+  const rows: Record<string, unknown>[] = JSON.parse(cli('models', 'R50', 't2t-vit-14', '--json').stdout);
+  assert.deepEqual(
+    rows.map(({ name, parameters, tensors, width, classes }) => ({ name, parameters, tensors, width, classes })),
+    [
+      { name: 'resnet50', parameters: 25557032, tensors: 320, width: 64, classes: 1000 },
+      { name: 't2t-vit-14', parameters: rows[1]?.parameters, tensors: 188, width: 384, classes: 1000 },
+    ],
+  );
+  assert.equal((rows[1]?.transform as { filter: string }).filter, 'bicubic');
+  const [narrow] = JSON.parse(cli('models', 'R18-w16', '--classes', '100', '--json').stdout);
+  assert.deepEqual([narrow.name, narrow.classes, narrow.stages], ['cifar-resnet18-w16', 100, [16, 16, 32, 64, 128]]);
+});
+
+test('an architecture that models does not know exits 2', () => {
+  refuses(['models', 'R81'], 'models: unknown architecture "R81"; the nearest is "R18"');
+  refuses(['models', 'wrn-29-10'], 'models: wrn-29-10: expected a depth of 6n + 4');
+});
+
+test('preprocessing that cannot be exits 2 with one sentence', () => {
+  const evaluate = (...flags: string[]) => ['eval-clean', '--in', 'builtin:shapes', ...flags];
+  const none = '--checkpoint: expected at least one file, found nothing';
+  const three = 'expected three numbers, one for each of red, green and blue';
+  refuses(evaluate(), none);
+  refuses(evaluate('--mean', '0.1,0.2'), `--mean: ${three}, found [0.1,0.2]`);
+  refuses(evaluate('--mean', '0.1,x,0.3'), `--mean[1]: ${three}, found "x"`);
+  refuses(evaluate('--mean', '0.1,0.2,1/0'), `--mean[2]: ${three}, found "1/0"`);
+  refuses(
+    evaluate('--std', '0,1,1'),
+    '--std[0]: expected three numbers above 0, one for each of red, green and blue, found 0',
+  );
+  refuses(evaluate('--fit', 'long'), '--fit: expected both or short, found "long"');
+  refuses(evaluate('--filter', 'nearest'), '--filter: expected bilinear or bicubic, found "nearest"');
+  refuses(evaluate('--crop', '0'), '--crop: expected a whole number from 1 to 4096, found 0');
+  // Fractions and blanks are taken: the first thing at fault is what is missing.
+  refuses(evaluate('--mean', '125.3/255, 123.0/255,113.9/255', '--std', '63/255,62.1/255,66.7/255'), none);
+});
+
+test('preprocessing that does not go together exits 2 with one sentence', () => {
+  const script = join(process.cwd(), 'test/fixtures/scripts/logits.pt');
+  const evaluate = (...flags: string[]) => [
+    'eval-clean',
+    '--in',
+    'builtin:shapes',
+    '--arch',
+    `script:${script}`,
+    ...flags,
+  ];
+  refuses(
+    evaluate('--preprocessing', 'R18', '--crop', '64'),
+    '--crop: expected a crop of at most the resized 32 pixels, found 64',
+  );
+  const known = getAddon()
+    .architectures()
+    .flatMap(({ name, aliases }) => [name, ...aliases]);
+  refuses(
+    evaluate('--preprocessing', 'nope'),
+    `--preprocessing: unknown architecture "nope"; known are ${known.join(', ')}`,
+  );
+});
+
 test('a fault in the experiment file exits 2 and names file and field', () => {
   refuses(['run', file], `${file}: train.epoch: unknown key; the nearest is "epochs"`);
 });
@@ -102,7 +231,7 @@ test('no command shows the help on stderr and exits 2', () => {
   assert.match(stderr, /mode-ensemble: a command is missing; mode-ensemble --help lists them\n$/);
 });
 
-for (const command of ['doctor', 'run', 'train', 'eval-clean', 'eval-ood']) {
+for (const command of ['doctor', 'models', 'run', 'train', 'eval-clean', 'eval-ood', 'convert']) {
   test(`the help of ${command} has examples and exits 0`, () => {
     const { status, stdout, stderr } = cli(command, '--help');
     assert.deepEqual([status, stderr], [0, '']);
