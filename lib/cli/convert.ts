@@ -25,7 +25,7 @@ export function addConvert(program: Command, context: CommandContext): void {
     .summary('.pth ⇄ safetensors; look into a checkpoint')
     .description(
       'Turns a checkpoint of torch.save (zip or legacy, also of Python 2) into a safetensors file, or any of them into a ' +
-        '.pth that torch.load(…, weights_only=True) opens. Code in a checkpoint is never run. Names lose "module."; with ' +
+        '.pth that torch.load(…, weights_only=True) opens. Code in a checkpoint is never run. Names lose "module." and "_orig_mod."; with ' +
         "--arch the weights must be that network's and take its names and order.",
     )
     .argument('<input>', 'checkpoint to read; what it is is told by its content')

@@ -172,7 +172,7 @@ export interface InitWeightsResult {
   parameters: number;
 }
 
-/** A checkpoint of one format into the other. Names lose `module.`; without `arch` order and types stay. */
+/** A checkpoint of one format into the other. Names lose `module.` and `_orig_mod.`; without `arch` order and types stay. */
 export interface ConvertOptions {
   input: string;
   output: string;

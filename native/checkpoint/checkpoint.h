@@ -32,8 +32,8 @@ class Checkpoint {
   const std::vector<TensorInfo>& tensors() const { return contents_.tensors; }
 
   // The network's weights: the tensors of `state_dict_ema`, else `state_dict`, else `model`, else `net`, else
-  // of the top level; names without "module."; in the file's order. Both throw where there are none, saying
-  // what there is instead; a file without weights can still be opened and listed.
+  // of the top level; names without "module." and "_orig_mod."; in the file's order. Both throw where there
+  // are none, saying what there is instead; a file without weights can still be opened and listed.
   const std::vector<Weight>& weights() const;
   const std::string& weights_in() const;  // "state_dict", or "" for the top level
 

@@ -22,15 +22,24 @@ std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape) {
 }
 
 void set_weights(Contents& contents, const std::string& file, int64_t offset, std::vector<WeightName> named) {
-  constexpr std::string_view wrapper = "module.";
+  // What torch.nn.DataParallel and torch.compile put in front.
+  constexpr std::string_view wrappers[] = {"module.", "_orig_mod."};
   std::unordered_set<std::string_view> seen;
   for (WeightName& weight : named) {
     size_t at = 0;
-    while (weight.name.compare(at, wrapper.size(), wrapper) == 0) at += wrapper.size();
+    for (bool again = true; again;) {
+      again = false;
+      for (const auto wrapper : wrappers) {
+        if (weight.name.compare(at, wrapper.size(), wrapper) != 0) continue;
+        at += wrapper.size();
+        again = true;
+      }
+    }
     weight.name.erase(0, at);
     if (seen.insert(weight.name).second) continue;
-    contents.weights_error = file + ": byte " + std::to_string(offset) + ": \"" + weight.name +
-                             "\" is there twice (names count without \"module.\" in front).";
+    contents.weights_error =
+        file + ": byte " + std::to_string(offset) + ": \"" + weight.name +
+        "\" is there twice (names count without \"module.\" and \"_orig_mod.\" in front).";
     return;
   }
   contents.weights = std::move(named);

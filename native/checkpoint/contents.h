@@ -39,7 +39,7 @@ struct TensorPlace {
 };
 
 struct WeightName {
-  std::string name;  // without "module."
+  std::string name;  // without "module." and "_orig_mod."
   size_t tensor;
 };
 
@@ -57,8 +57,8 @@ struct Contents {
 
 std::vector<int64_t> row_major_strides(const std::vector<int64_t>& shape);
 
-// Fills `weights` from names as the file has them: takes "module." off, refuses two of one name. `offset`: of
-// the names in the file.
+// Fills `weights` from names as the file has them: takes "module." and "_orig_mod." off, refuses two of one
+// name. `offset`: of the names in the file.
 void set_weights(Contents& contents, const std::string& file, int64_t offset, std::vector<WeightName> named);
 
 }  // namespace mode_ensemble

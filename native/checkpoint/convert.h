@@ -27,7 +27,7 @@ struct ConvertResult {
   int64_t bytes = 0;  // of the tensors
 };
 
-// Without `arch` names (`module.` taken off), order and types stay as they are.
+// Without `arch` names (`module.` and `_orig_mod.` taken off), order and types stay as they are.
 ConvertResult convert(const ConvertOptions& options, JobContext& context);
 
 struct InspectOptions {

@@ -208,6 +208,19 @@ describe('without an architecture', () => {
     assert.deepEqual([...readTensors(output).tensors.keys()], ['w', 'b']);
   });
 
+  it('names lose what DataParallel and torch.compile put in front, in any order', async () => {
+    const [input, output] = [fresh('.safetensors'), fresh('.safetensors')];
+    const one = { dtype: 'F32' as const, shape: [1], bytes: Buffer.alloc(4) };
+    writeTensors(input, {
+      '_orig_mod.a': one,
+      'module._orig_mod.b': one,
+      '_orig_mod.module.c': one,
+      'd.module.e': one,
+    });
+    await convertCheckpoint({ input, output });
+    assert.deepEqual([...readTensors(output).tensors.keys()], ['a', 'b', 'c', 'd.module.e']);
+  });
+
   it('tensors without elements are kept and counted', async () => {
     const empty: Tensor = { dtype: 'F32', shape: [0, 3], bytes: Buffer.alloc(0) };
     const one: Tensor = { dtype: 'F32', shape: [], bytes: Buffer.from(Float32Array.of(1.5).buffer) };
