@@ -74,11 +74,11 @@ async function convert(
   const settings = { input, output, arch, classes: flags.classes, float32, dictionary, force };
   const result = await convertCheckpoint(settings, hooks);
   if (flags.json) context.printJson({ input, output, ...result });
-  else context.print(`${output}: ${result.tensors} tensors, ${megabytes(result.bytes)}`);
+  else context.print(`${output}: ${result.tensors} tensors, ${size(result.bytes)}`);
 }
 
 function formatInspection(file: string, found: Inspection): string {
-  const lines = [`${file}: ${found.format}, ${megabytes(statSync(file).size)}`];
+  const lines = [`${file}: ${found.format}, ${size(statSync(file).size)}`];
   if (found.problem === '') {
     const where = found.weightsIn === '' ? 'at the top level' : `in ${found.weightsIn}`;
     lines.push(`weights: ${found.weights} tensors ${where}; ${fits(found)}`);
@@ -106,6 +106,8 @@ function short(text: string): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
-function megabytes(bytes: number): string {
+function size(bytes: number): string {
+  if (bytes < 1000) return `${bytes} bytes`;
+  if (bytes < 1e5) return `${(bytes / 1e3).toFixed(1)} kB`;
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 1)} MB`;
 }

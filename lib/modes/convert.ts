@@ -13,7 +13,7 @@ export interface ConvertSettings {
   output: string;
   /** Where it is given, the weights must be this network's; they take its names and order, and float32. */
   arch?: ModeArch | undefined;
-  /** Of the network; default: what the checkpoint fits, else what the architecture was published for. */
+  /** Of the network; default: as many as the weights have. */
   classes?: number | undefined;
   /** Floating-point tensors of other widths become float32. */
   float32?: boolean | undefined;
@@ -52,9 +52,7 @@ export async function convertCheckpoint(settings: ConvertSettings, hooks: JobHoo
   if (!force && existsSync(output)) {
     throw new ConfigError(`${output}: is there already; --force replaces it`);
   }
-  const inspection = await inspectCheckpoint(input, { dictionary, identify: arch !== undefined, addon }, hooks);
-  const known = arch && addon.findArchitecture(arch.name);
-  const classes = settings.classes ?? inspection.fits?.classes ?? known?.classes ?? 0;
+  const inspection = await inspectCheckpoint(input, { dictionary, addon }, hooks);
   const { format: said, ...others } = inspection.metadata;
   // By `format: pt` other programs know that a safetensors file's tensors are PyTorch's; a torch file says it itself.
   const metadata =
@@ -63,7 +61,7 @@ export async function convertCheckpoint(settings: ConvertSettings, hooks: JobHoo
     input,
     output,
     format,
-    arch: arch ? archOptions(arch, classes) : null,
+    arch: arch ? archOptions(arch, settings.classes ?? 0) : null,
     float32,
     dictionary,
     metadata,

@@ -178,7 +178,10 @@ export interface ConvertOptions {
   output: string;
   /** Of the output: `torch` is the zip format of torch.save, which torch.load opens with weights_only=True. */
   format: 'torch' | 'safetensors';
-  /** Where it is given, the weights must be this network's; they take its names and order, and float32. */
+  /**
+   * Where it is given, the weights must be this network's; they take its names and order, and float32. With 0 classes, as
+   * many as they have.
+   */
   arch: ArchOptions | null;
   /** Floating-point tensors of other widths become float32. */
   float32: boolean;

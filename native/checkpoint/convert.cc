@@ -1,5 +1,7 @@
 #include "checkpoint/convert.h"
 
+#include <algorithm>
+
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_writer.h"
 #include "checkpoint/weights.h"
@@ -27,7 +29,9 @@ std::vector<Item> plan(const ConvertOptions& options, const Checkpoint& checkpoi
     }
     return items;
   }
-  const auto network = make_network(*options.arch, {Init::shapes});
+  auto arch = *options.arch;
+  if (arch.classes == 0) arch.classes = std::max<int64_t>(classes_of(arch, checkpoint), 1);
+  const auto network = make_network(arch, {Init::shapes});
   const auto tensors = match_weights(*network, checkpoint);
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto& weight = network->weights()[i];

@@ -15,7 +15,8 @@ struct ConvertOptions {
   std::string input;   // any file that Checkpoint reads
   std::string output;  // written whole or not at all
   std::string format;  // of the output: `torch` (a .pth of torch.save's zip format) or `safetensors`
-  // Where it is given, the weights must be this network's; they take its names and order, and float32.
+  // Where it is given, the weights must be this network's; they take its names and order, and float32. With 0
+  // classes, as many as they have.
   std::optional<ArchOptions> arch;
   bool float32 = false;    // floating-point tensors of other widths become float32
   std::string dictionary;  // the entry that holds the weights; '' for the first of the usual names

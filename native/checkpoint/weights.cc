@@ -1,5 +1,6 @@
 #include "checkpoint/weights.h"
 
+#include <algorithm>
 #include <set>
 
 #include "checkpoint/tensor_file.h"
@@ -71,23 +72,25 @@ std::vector<int64_t> stored_shape(const Network& network, const Checkpoint& chec
   return {};
 }
 
-// The checkpoint's number of classes and width, were it of this architecture.
+// The checkpoint's number of classes and width, were it of this architecture. The width is the number of
+// filters of the first convolution or, in a network without any, the length of its feature.
 std::optional<ArchOptions> sizes_of(const ArchitectureInfo& info, const Checkpoint& checkpoint) {
   ArchOptions arch{info.name, info.width, 1, 0};
   const auto network = make_network(arch, {Init::shapes});
   const auto last = network->last_layer_weight();
-  // The first convolution has as many filters as the network is wide.
-  bool wide = false;
-  for (const auto& weight : network->weights()) {
-    const bool is_last = weight.tensor.is_same(last), is_first = weight.tensor.dim() == 4 && !wide;
-    if (!is_last && !is_first) continue;
-    const auto shape = stored_shape(*network, checkpoint, weight.name);
-    if (shape.empty() || shape[0] < 1 || shape[0] > 1000000) return std::nullopt;
-    if (is_last) arch.classes = shape[0];
-    wide = wide || is_first;
-    if (is_first && weight.tensor.size(0) == info.width && shape[0] % info.widthStep == 0 && shape[0] <= 4096)
-      arch.width = shape[0];
-  }
+  const auto& weights = network->weights();
+  const auto named = [&](auto is) {
+    const auto found = std::find_if(weights.begin(), weights.end(), is);
+    return found == weights.end() ? std::vector<int64_t>{} : stored_shape(*network, checkpoint, found->name);
+  };
+  const auto is_conv = [](const NamedTensor& weight) { return weight.tensor.dim() == 4; };
+  const bool convolves = std::any_of(weights.begin(), weights.end(), is_conv);
+  const auto classes = named([&](const NamedTensor& weight) { return weight.tensor.is_same(last); });
+  const auto first = convolves ? named(is_conv) : classes;
+  if (classes.size() != 2 || first.empty() || classes[0] < 1 || classes[0] > 1000000) return std::nullopt;
+  arch.classes = classes[0];
+  const int64_t width = convolves ? first[0] : first[1];
+  if (width >= 1 && width <= 4096 && width % info.widthStep == 0) arch.width = width;
   return arch;
 }
 
@@ -98,6 +101,12 @@ void save_weights(const Network& network, const std::string& path,
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const auto& weight : network.weights()) tensors.emplace_back(weight.name, weight.tensor);
   write_tensors(path, tensors, metadata);
+}
+
+int64_t classes_of(const ArchOptions& arch, const Checkpoint& checkpoint) {
+  const auto info = find_architecture(arch.name);
+  const auto sizes = info ? sizes_of(*info, checkpoint) : std::nullopt;
+  return sizes ? sizes->classes : 0;
 }
 
 std::optional<ArchOptions> identify(const Checkpoint& checkpoint) {

@@ -27,6 +27,9 @@ void load_weights(Network& network, const std::string& path);
 // The listed architecture, at any width and number of classes, whose tensors are the checkpoint's.
 std::optional<ArchOptions> identify(const Checkpoint& checkpoint);
 
+// How many classes the last layer of such a network has in the checkpoint; 0 where that is not there.
+int64_t classes_of(const ArchOptions& arch, const Checkpoint& checkpoint);
+
 // The network of a checkpoint, ready to be evaluated.
 std::unique_ptr<Network> open_network(const ArchOptions& arch, const std::string& checkpoint);
 

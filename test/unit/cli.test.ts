@@ -109,13 +109,13 @@ test('convert --inspect tells format, weights and tensors, and convert what it w
   const { status, stdout } = cli('convert', input, '--inspect');
   assert.equal(status, 0);
   const lines = stdout.trimEnd().split('\n');
-  assert.equal(lines[0], `${input}: torch zip, 0.00 MB`);
+  assert.equal(lines[0], `${input}: torch zip, 2.3 kB`);
   assert.equal(lines[1], 'weights: 2 tensors in state_dict_ema; no listed architecture fits them');
   assert.ok(
     lines.some((line) => /^ {2}state_dict_ema\.w +float32 +\[1\]$/.test(line)),
     stdout,
   );
-  assert.deepEqual(cli('convert', input, 'ema.safetensors').stdout, 'ema.safetensors: 2 tensors, 0.00 MB\n');
+  assert.deepEqual(cli('convert', input, 'ema.safetensors').stdout, 'ema.safetensors: 2 tensors, 8 bytes\n');
   const json = JSON.parse(cli('convert', 'ema.safetensors', '--inspect', '--json').stdout);
   assert.deepEqual([json.file, json.format, json.metadata], ['ema.safetensors', 'safetensors', { format: 'pt' }]);
 });

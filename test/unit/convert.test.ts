@@ -277,6 +277,14 @@ describe('with an architecture', () => {
     }
   });
 
+  it('that is not listed, the classes are the checkpoint’s all the same', async () => {
+    const [input, output] = [fresh('.safetensors'), fresh('.pth')];
+    await weightsOf('wrn-10-1', 100, input);
+    const { tensors } = await convertCheckpoint({ input, output, arch: resolveArch('wrn-10-1') });
+    assert.equal(tensors, readTensors(input).tensors.size);
+    assert.ok((await layout(output)).includes('linear.weight float32 [100,64]'));
+  });
+
   it('that has more classes than the checkpoint, the last layer is named', async () => {
     const [input, output] = [fresh('.safetensors'), fresh('.pth')];
     const { tensors } = await weightsOf('cifar-resnet18-w4', 7, input);

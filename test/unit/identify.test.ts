@@ -37,6 +37,8 @@ describe('initial weights are told to be of', () => {
     ['densenet169-w8', 'densenet169', 8, 1],
     ['cifar-densenet-bc-100-w12', 'cifar-densenet-bc-100', 12, 10],
     ['t2t-vit-7', 't2t-vit-7', 256, 3],
+    ['t2t-vit-7-w64', 't2t-vit-7', 64, 10],
+    ['t2t-vit-14-w128', 't2t-vit-14', 128, 4],
   ];
   for (const [id, name, width, classes] of rows) {
     it(`${id} with ${classes} classes`, async () => {
