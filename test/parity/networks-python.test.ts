@@ -8,9 +8,18 @@ import { pythonWithTorch, runPython } from '../helpers/python.js';
 
 const COMMITTED = 'test/fixtures/networks';
 const all = readdirSync(COMMITTED).map((name) => name.replace(/\.json$/, ''));
-/** One of each family; MODE_ENSEMBLE_PARITY=all takes every architecture. */
-const SOME = ['cifar-resnet18', 'cifar-resnet20', 'cifar-resnet20-b', 'resnet18', 'wrn-16-4'];
-const names = process.env.MODE_ENSEMBLE_PARITY === 'all' ? all : SOME;
+/** One of each family; every architecture where continuous integration runs, or with MODE_ENSEMBLE_PARITY=all. */
+const SOME = [
+  'cifar-resnet18',
+  'cifar-resnet20',
+  'cifar-resnet20-b',
+  'resnet18',
+  'wrn-16-4',
+  'densenet121',
+  'cifar-densenet-bc-100',
+  't2t-vit-7',
+];
+const names = process.env.MODE_ENSEMBLE_PARITY === 'all' || process.env.CI ? all : SOME;
 
 const python = pythonWithTorch();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-fixtures-'));
