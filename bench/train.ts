@@ -66,7 +66,10 @@ function writeData(): void {
 }
 
 function open(split: string): Promise<{ handle: DataHandle }> {
-  return addon.openData({ reader: 'cifar10', path: folder, split, skipBadImages: false }, () => {}).done;
+  return addon.openData(
+    { reader: 'cifar10', path: folder, split, labels: '', root: '', cache: '', threads: 1, skipBadImages: false },
+    () => {},
+  ).done;
 }
 
 /** The first epoch is warm-up; images per second of the second. */

@@ -40,6 +40,9 @@ export interface OpenDataSettings extends JobHooks {
 /** The part of a set that is taken where none is asked for. */
 const DEFAULT_SPLIT: Record<ReaderName, Split | ''> = { cifar10: 'test', folder: '', builtin: '' };
 
+/** What a spec does not say. */
+const OPEN_DEFAULTS = { labels: '', root: '', cache: '', threads: 1 };
+
 /** What the folder reader looks for when a split is asked for. */
 const SPLIT_FOLDERS = ['train', 'test', 'val'];
 
@@ -64,7 +67,7 @@ export async function openData(spec: DataSpec | string, settings: OpenDataSettin
   const isWhole =
     allowWhole && parsed.reader === 'folder' && !SPLIT_FOLDERS.some((name) => existsSync(join(path, name)));
   const split = parsed.split ?? (isWhole ? '' : (settings.split ?? DEFAULT_SPLIT[parsed.reader]));
-  const options = { reader: parsed.reader, path, split, skipBadImages };
+  const options = { reader: parsed.reader, path, split, ...OPEN_DEFAULTS, skipBadImages };
   const { handle, count, classes, fingerprint } = await startJob((sink) => addon.openData(options, sink), settings)
     .done;
   let isOpen = true;

@@ -18,6 +18,14 @@ export interface OpenDataOptions {
   path: string;
   /** `train`, `test`, or '' where the set has one part only. */
   split: string;
+  /** Which labels, or the file that holds them; '' for the reader's usual ones. */
+  labels: string;
+  /** What the paths in a list are relative to; '' for the list's own folder. */
+  root: string;
+  /** Folder in which indices of large sets are kept; '' for none. */
+  cache: string;
+  /** Threads that index a large set. */
+  threads: number;
   /** Count and pass over images that cannot be decoded instead of failing. */
   skipBadImages: boolean;
 }

@@ -8,47 +8,12 @@
 #include "addon/job.h"
 #include "addon/napi_env.h"
 #include "addon/options.h"
+#include "addon/values.h"
 #include "models/registry.h"
 #include "runtime/device.h"
-#include "runtime/failure.h"
 
 namespace mode_ensemble::addon {
 namespace {
-
-template <typename Items, typename Convert>
-Napi::Array to_array(Napi::Env env, const Items& items, Convert convert) {
-  auto array = Napi::Array::New(env, items.size());
-  uint32_t i = 0;
-  for (const auto& item : items) array.Set(i++, convert(item));
-  return array;
-}
-
-Napi::Array strings(Napi::Env env, const std::vector<std::string>& items) {
-  return to_array(env, items, [&](const std::string& s) { return Napi::String::New(env, s); });
-}
-
-template <typename Items>
-Napi::Array numbers(Napi::Env env, const Items& items) {
-  return to_array(env, items, [&](auto n) { return Napi::Number::New(env, static_cast<double>(n)); });
-}
-
-// Every export goes through here: no C++ exception other than Napi::Error leaves the addon.
-template <Napi::Value (*Body)(const Napi::CallbackInfo&)>
-Napi::Value guarded(const Napi::CallbackInfo& info) {
-  try {
-    return Body(info);
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (...) {
-    const Error failure = current_failure();
-    throw make_error(info.Env(), failure.code(), failure.what());
-  }
-}
-
-Napi::Function sink_of(const Napi::CallbackInfo& info) {
-  if (!info[1].IsFunction()) throw Error(ErrorCode::config, "sink: expected a function.");
-  return info[1].As<Napi::Function>();
-}
 
 Napi::Value info(const Napi::CallbackInfo& call) {
   const auto env = call.Env();
@@ -116,52 +81,6 @@ Napi::Value measure_architecture(const Napi::CallbackInfo& call) {
   auto out = Napi::Object::New(call.Env());
   out["parameters"] = static_cast<double>(size.parameters);
   out["tensors"] = static_cast<double>(size.tensors);
-  return out;
-}
-
-Napi::Value open_data(const Napi::CallbackInfo& call) {
-  return start_job(
-      call.Env(), sink_of(call), [options = read_open_data_options(call[0])](JobContext& context) {
-        auto reader = open_reader(options, [&](int64_t done, int64_t total) {
-          context.throw_if_aborted();
-          context.report(Progress{"open", done, total, 0});
-        });
-        auto data = std::make_shared<const DataSet>(DataSet{std::move(reader), options.skipBadImages});
-        return ResultMaker([data](Napi::Env env) -> Napi::Value {
-          auto out = Napi::Object::New(env);
-          out["count"] = static_cast<double>(data->reader->size());
-          out["classes"] = strings(env, data->reader->class_names());
-          out["fingerprint"] = data->reader->fingerprint();
-          out["handle"] = make_data_handle(env, data);
-          return out;
-        });
-      });
-}
-
-Napi::Value dispose_data(const Napi::CallbackInfo& call) {
-  auto* holder = data_holder(call[0]);
-  if (!holder) throw Error(ErrorCode::config, "handle: expected a data handle.");
-  holder->data.reset();
-  return call.Env().Undefined();
-}
-
-Napi::Value read_image(const Napi::CallbackInfo& call) {
-  const auto env = call.Env();
-  const auto data = open_data_of(call[0], "handle");
-  const int64_t index = call[1].As<Napi::Number>().Int64Value();
-  const auto transform = read_transform_options(call[2]);
-  if (index < 0 || index >= data->reader->size())
-    throw Error(ErrorCode::config, "index: expected 0 to " + std::to_string(data->reader->size() - 1) +
-                                       ", found " + std::to_string(index) + ".");
-  Image image, sized;
-  data->reader->read(index, image);
-  apply_transform(image, transform, data->reader->name(index), sized);
-  auto pixels = Napi::Uint8Array::New(env, sized.pixels.size());
-  std::copy(sized.pixels.begin(), sized.pixels.end(), pixels.Data());
-  auto out = Napi::Object::New(env);
-  out["pixels"] = pixels;
-  out["label"] = static_cast<double>(data->reader->label(index));
-  out["name"] = data->reader->name(index);
   return out;
 }
 
@@ -301,9 +220,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       Napi::Function::New<guarded<find_architecture_by_name>>(env, "findArchitecture");
   exports["measureArchitecture"] =
       Napi::Function::New<guarded<measure_architecture>>(env, "measureArchitecture");
-  exports["openData"] = Napi::Function::New<guarded<open_data>>(env, "openData");
-  exports["disposeData"] = Napi::Function::New<guarded<dispose_data>>(env, "disposeData");
-  exports["readImage"] = Napi::Function::New<guarded<read_image>>(env, "readImage");
+  add_data_exports(env, exports);
   exports["train"] = Napi::Function::New<guarded<train_job>>(env, "train");
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");
   exports["neighbours"] = Napi::Function::New<guarded<neighbours_job>>(env, "neighbours");

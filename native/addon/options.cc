@@ -163,8 +163,16 @@ TransformOptions read_transform_options(const Napi::Value& value) { return trans
 
 OpenDataOptions read_open_data_options(const Napi::Value& value) {
   const Fields fields(value, "");
-  return {fields.string("reader"), fields.string("path"), fields.string("split"),
-          fields.boolean("skipBadImages")};
+  OpenDataOptions out;
+  out.reader = fields.string("reader");
+  out.path = fields.string("path");
+  out.split = fields.string("split");
+  out.labels = fields.string("labels");
+  out.root = fields.string("root");
+  out.cache = fields.string("cache");
+  out.threads = fields.integer("threads");
+  out.skipBadImages = fields.boolean("skipBadImages");
+  return out;
 }
 
 TrainOptions read_train_options(const Napi::Value& value) {

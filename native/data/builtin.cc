@@ -58,10 +58,8 @@ class BuiltinReader : public Reader {
     return std::string("builtin ") + part_.set + " " + part_.split + " image " + std::to_string(index);
   }
 
-  void read(int64_t index, Image& image) const override {
-    image.width = image.height = kBuiltinSide;
-    image.pixels.resize(kBuiltinBytes);
-    std::memcpy(image.pixels.data(), pixels_.data() + index * kBuiltinBytes, kBuiltinBytes);
+  void fetch(int64_t index, Sample& sample) const override {
+    sample.pixels = {pixels_.data() + index * kBuiltinBytes, kBuiltinSide, kBuiltinSide, 3 * kBuiltinSide};
   }
 
  private:

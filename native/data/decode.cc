@@ -46,6 +46,12 @@ void check_dimensions(const std::string& name, const char* format, uint64_t widt
   }
 }
 
+PixelView pixels_of(const std::string& name, const Sample& sample, Image& image) {
+  if (sample.pixels.data) return sample.pixels;
+  decode_image(name, sample.file, image);
+  return image.view();
+}
+
 void decode_image(const std::string& name, std::span<const uint8_t> bytes, Image& image) {
   if (begins_with(bytes, kJpegStart)) return decode_jpeg(name, bytes, image);
   if (begins_with(bytes, kPngStart)) return decode_png(name, bytes, image);

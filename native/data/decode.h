@@ -5,6 +5,7 @@
 #include <string>
 
 #include "data/image.h"
+#include "data/reader.h"
 
 namespace mode_ensemble {
 
@@ -16,6 +17,9 @@ inline constexpr uint64_t kMaxImagePixels = 178'956'970;
 // applied. `name` is the file, for errors: Error(data) where the bytes are no whole JPEG or PNG image.
 // Thread-safe.
 void decode_image(const std::string& name, std::span<const uint8_t> bytes, Image& image);
+
+// The pixels of a sample, in memory or decoded into `image`.
+PixelView pixels_of(const std::string& name, const Sample& sample, Image& image);
 
 // The two formats; the bytes are known to begin as such a file does.
 void decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, Image& image);

@@ -12,7 +12,6 @@
 #include <set>
 #include <system_error>
 
-#include "data/decode.h"
 #include "data/files.h"
 #include "data/readers.h"
 #include "runtime/error.h"
@@ -72,11 +71,10 @@ class FolderReader : public Reader {
   int64_t label(int64_t index) const override { return index_.label(index); }
   std::string name(int64_t index) const override { return root_ + "/" + index_.path(index); }
 
-  void read(int64_t index, Image& image) const override {
-    thread_local std::vector<uint8_t> bytes;  // keeps its memory from image to image
-    const std::string file = name(index);
-    read_whole_file(file, kMaxFileBytes, bytes);
-    decode_image(file, bytes, image);
+  void fetch(int64_t index, Sample& sample) const override {
+    read_whole_file(name(index), kMaxFileBytes, sample.buffer);
+    sample.pixels = {};
+    sample.file = sample.buffer;
   }
 
  private:

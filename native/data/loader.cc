@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/decode.h"
 #include "data/transform.h"
 #include "runtime/error.h"
 #include "runtime/random.h"
@@ -95,16 +96,19 @@ void Loader::fill(Slot& slot, int64_t batch) {
   const int64_t side = options_.transform.crop;
   float* images = slot.images.mutable_data_ptr<float>();
   int64_t* labels = slot.labels.mutable_data_ptr<int64_t>();
+  Sample sample;
   Image image, sized;
   slot.rows = 0;
   for (int64_t i = first; i < last; ++i) {
     const int64_t index = order_.empty() ? i : order_[static_cast<size_t>(i)];
-    const Image* ready = &image;
+    PixelView ready;
     try {
-      reader.read(index, image);
-      if (image.width != side || image.height != side || options_.transform.resize != side) {
-        apply_transform(image, options_.transform, reader.name(index), sized);
-        ready = &sized;
+      reader.fetch(index, sample);
+      const std::string name = sample.pixels.data ? std::string() : reader.name(index);
+      ready = pixels_of(name, sample, image);
+      if (ready.width != side || ready.height != side || options_.transform.resize != side) {
+        apply_transform(ready, options_.transform, reader.name(index), sized);
+        ready = sized.view();
       }
     } catch (const Error& error) {
       if (error.code() != ErrorCode::data || !data_->skipBadImages) throw;
@@ -112,14 +116,14 @@ void Loader::fill(Slot& slot, int64_t batch) {
       skipped_.push_back(reader.name(index));
       continue;
     }
-    prepare(*ready, index, images + slot.rows * side * side * 3);
+    prepare(ready, index, images + slot.rows * side * side * 3);
     labels[slot.rows++] = reader.label(index);
   }
 }
 
 // to: [S, S, 3]. Random crop and flip as torchvision's RandomCrop(S, padding) and RandomHorizontalFlip: the
 // padding is black before normalisation.
-void Loader::prepare(const Image& image, int64_t index, float* to) const {
+void Loader::prepare(const PixelView& image, int64_t index, float* to) const {
   const int64_t side = options_.transform.crop;
   const int64_t padding = options_.augment.cropPadding;
   int64_t dx = 0, dy = 0;
@@ -133,7 +137,7 @@ void Loader::prepare(const Image& image, int64_t index, float* to) const {
   for (int64_t y = 0; y < side; ++y) {
     const int64_t from_y = y + dy;
     const bool inside_y = from_y >= 0 && from_y < side;
-    const uint8_t* row = image.pixels.data() + (inside_y ? from_y : 0) * side * 3;
+    const uint8_t* row = image.data + static_cast<size_t>(inside_y ? from_y : 0) * image.stride;
     for (int64_t x = 0; x < side; ++x, to += 3) {
       const int64_t from_x = (flip ? side - 1 - x : x) + dx;
       const bool inside = inside_y && from_x >= 0 && from_x < side;

@@ -55,7 +55,7 @@ class Loader {
 
   void work();
   void fill(Slot& slot, int64_t batch);
-  void prepare(const Image& image, int64_t index, float* to) const;
+  void prepare(const PixelView& image, int64_t index, float* to) const;
 
   std::shared_ptr<const DataSet> data_;
   LoaderOptions options_;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,11 +11,24 @@
 
 namespace mode_ensemble {
 
+// Of lib/native/contract.ts. Readers refuse what they cannot use.
 struct OpenDataOptions {
-  std::string reader;  // cifar10 | folder | builtin
+  std::string reader;  // a row of native/data/registry.cc
   std::string path;
   std::string split;
+  std::string labels;   // which labels, or the file that holds them; '' for the reader's usual ones
+  std::string root;     // what the paths in a list are relative to; '' for the list's own folder
+  std::string cache;    // folder in which indices of large sets are kept; '' for none
+  int64_t threads = 1;  // that index a large set
   bool skipBadImages = false;
+};
+
+// What a reader hands over: pixels that lie in memory, or the bytes of an image file. Both point into the
+// reader or into `buffer`, and are valid until the next fetch into the same sample.
+struct Sample {
+  PixelView pixels;               // data is null where `file` has to be decoded
+  std::span<const uint8_t> file;  // of an image file, whole
+  std::vector<uint8_t> buffer;    // keeps its memory from image to image
 };
 
 class Reader {
@@ -26,8 +40,8 @@ class Reader {
   virtual int64_t label(int64_t index) const = 0;
   // What to call the image in an error: its file, or the file and record.
   virtual std::string name(int64_t index) const = 0;
-  // Throws Error(data) that names the image when it cannot be decoded. Thread-safe.
-  virtual void read(int64_t index, Image& image) const = 0;
+  // Throws Error(data) that names the image when its file cannot be read. Thread-safe.
+  virtual void fetch(int64_t index, Sample& sample) const = 0;
   // SHA-256 in hex over the reader's version, names, sizes and a sample of the content.
   virtual const std::string& fingerprint() const = 0;
 };

@@ -93,21 +93,27 @@ void resize_row(const uint8_t* from, const Taps& taps, int width, uint8_t* to) {
 
 }  // namespace
 
-void resize_to(const Image& from, int width, int height, Filter filter, Image& to) {
+void resize_to(const PixelView& from, int width, int height, Filter filter, Image& to) {
   if (from.width == width && from.height == height) {
-    to = from;
+    to.width = width;
+    to.height = height;
+    const size_t bytes = size_t{3} * static_cast<size_t>(width);
+    to.pixels.resize(bytes * static_cast<size_t>(height));
+    for (int y = 0; y < height; ++y)
+      std::copy_n(from.data + from.stride * y, bytes, to.pixels.data() + bytes * y);
     return;
   }
-  const Image* source = &from;
+  PixelView source = from;
   Image narrow;  // [from.height, width, 3]
   if (from.width != width) {
     const Taps taps = make_taps(from.width, width, kernel_of(filter));
     narrow.pixels.resize(size_t{3} * width * from.height);
     for (int y = 0; y < from.height; ++y) {
-      resize_row(from.pixels.data() + size_t{3} * from.width * y, taps, width,
-                 narrow.pixels.data() + size_t{3} * width * y);
+      resize_row(from.data + from.stride * y, taps, width, narrow.pixels.data() + size_t{3} * width * y);
     }
-    source = &narrow;
+    narrow.width = width;
+    narrow.height = from.height;
+    source = narrow.view();
   }
   to.width = width;
   to.height = height;
@@ -122,7 +128,7 @@ void resize_to(const Image& from, int width, int height, Filter filter, Image& t
   for (int y = 0; y < height; ++y) {
     std::fill(sums.begin(), sums.end(), kHalf);
     for (int k = 0; k < taps.count[y]; ++k) {
-      const uint8_t* line = source->pixels.data() + row * (taps.first[y] + k);
+      const uint8_t* line = source.data + source.stride * (taps.first[y] + k);
       const int32_t weight = taps.weight[static_cast<size_t>(y) * taps.width + k];
       for (size_t i = 0; i < row; ++i) sums[i] += line[i] * weight;
     }

@@ -20,7 +20,7 @@ int64_t crop_start(int64_t side, int64_t crop) { return std::llrint(static_cast<
 
 }  // namespace
 
-void apply_transform(const Image& from, const TransformOptions& transform, const std::string& name,
+void apply_transform(const PixelView& from, const TransformOptions& transform, const std::string& name,
                      Image& to) {
   int64_t width = transform.resize, height = transform.resize;
   if (transform.fit == "short") {

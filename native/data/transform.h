@@ -20,7 +20,7 @@ struct TransformOptions {
 
 // Resizes and crops; normalising is the loader's. `to` is not `from`. Throws Error(data), which begins with
 // `name`, for an image so long and thin that its resized form would not fit.
-void apply_transform(const Image& from, const TransformOptions& transform, const std::string& name,
+void apply_transform(const PixelView& from, const TransformOptions& transform, const std::string& name,
                      Image& to);
 
 }  // namespace mode_ensemble

@@ -22,7 +22,8 @@ export const CIFAR_TRANSFORM: TransformOptions = {
 export const quiet = (_event: JobEvent): void => {};
 
 export function open(options: Partial<OpenDataOptions> & { path: string }): Promise<OpenDataResult> {
-  return getAddon().openData({ reader: 'cifar10', split: 'train', skipBadImages: false, ...options }, quiet).done;
+  const usual = { labels: '', root: '', cache: '', threads: 1, skipBadImages: false };
+  return getAddon().openData({ reader: 'cifar10', split: 'train', ...usual, ...options }, quiet).done;
 }
 
 /** Options of a small training job; everything can be overridden. */

@@ -63,7 +63,19 @@ describe('built-in data', () => {
   });
 
   it('names the sets there are when asked for another', async () => {
-    const job = addon.openData({ reader: 'builtin', path: 'shape', split: 'test', skipBadImages: false }, quiet);
+    const job = addon.openData(
+      {
+        reader: 'builtin',
+        path: 'shape',
+        split: 'test',
+        labels: '',
+        root: '',
+        cache: '',
+        threads: 1,
+        skipBadImages: false,
+      },
+      quiet,
+    );
     const error = await failure(job);
     assert.equal(error.code, 'E_CONFIG');
     assert.match(error.message, /shape.*shapes.*blends.*unseen.*textures.*strokes/);

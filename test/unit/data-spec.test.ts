@@ -90,12 +90,13 @@ test('paths are relative to the root, built-in names are not, and each reader ha
   await openData('builtin:shapes?split=train', { root: 'r', addon });
   await openData('folder:nowhere', { addon, split: 'test' });
   await openData('folder:nowhere', { addon, split: 'test', allowWhole: true });
+  const usual = { labels: '', root: '', cache: '', threads: 1 };
   assert.deepEqual(asked, [
-    { reader: 'cifar10', path: 'r/x', split: 'test', skipBadImages: false },
-    { reader: 'folder', path: '/x', split: '', skipBadImages: true },
-    { reader: 'builtin', path: 'shapes', split: 'train', skipBadImages: false },
-    { reader: 'folder', path: 'nowhere', split: 'test', skipBadImages: false },
-    { reader: 'folder', path: 'nowhere', split: '', skipBadImages: false },
+    { reader: 'cifar10', path: 'r/x', split: 'test', ...usual, skipBadImages: false },
+    { reader: 'folder', path: '/x', split: '', ...usual, skipBadImages: true },
+    { reader: 'builtin', path: 'shapes', split: 'train', ...usual, skipBadImages: false },
+    { reader: 'folder', path: 'nowhere', split: 'test', ...usual, skipBadImages: false },
+    { reader: 'folder', path: 'nowhere', split: '', ...usual, skipBadImages: false },
   ]);
 });
 

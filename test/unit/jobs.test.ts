@@ -126,7 +126,19 @@ describe('jobs', () => {
 
   it('carry the JavaScript stack of the call', async () => {
     const job = startJob((sink) =>
-      addon.openData({ reader: 'cifar10', path: '/nowhere/at/all', split: 'test', skipBadImages: false }, sink),
+      addon.openData(
+        {
+          reader: 'cifar10',
+          path: '/nowhere/at/all',
+          split: 'test',
+          labels: '',
+          root: '',
+          cache: '',
+          threads: 1,
+          skipBadImages: false,
+        },
+        sink,
+      ),
     );
     await assert.rejects(job.done, (error: Error & { code: string }) => {
       assert.equal(error.code, 'E_DATA');
@@ -143,7 +155,7 @@ describe('worker threads and process exit', () => {
     const addon = require(workerData.addon);
     (async () => {
       const quiet = () => {};
-      const data = await addon.openData({ reader: 'cifar10', path: workerData.path, split: 'train', skipBadImages: false }, quiet).done;
+      const data = await addon.openData({ reader: 'cifar10', path: workerData.path, split: 'train', labels: '', root: '', cache: '', threads: 1, skipBadImages: false }, quiet).done;
       const options = { ...workerData.options, train: data.handle, test: data.handle };
       addon.train(options, (event) => {
         if (event.type !== 'progress') return;
