@@ -1,22 +1,28 @@
-"""Writes test/fixtures/pixels.json: the SHA-256 of the pixels Pillow gives for each image, decoded, turned into RGB,
-resized and cropped in each of the ways of TRANSFORMS: rows from the top, interleaved.
+"""Writes test/fixtures/pixels.json: the first 8 bytes of the SHA-256 of the pixels Pillow gives for each image, decoded,
+turned into RGB, resized and cropped in each of the ways of TRANSFORMS, and of boxes of it: rows from the top, interleaved.
 
     python test/parity/make_pixel_fixtures.py --data DIR
 
-`drawn` are small images of every kind a reader meets, drawn here and stored in test/fixtures/images. `data` are images
-of real sets, by their path in DIR, the folder that holds `dtd`, `places`, `iSUN`, ...; they are not stored.
-Needs Pillow and numpy. The drawn files depend on the encoder, so the JSON is written anew together with them.
+`drawn` are small images of every kind a reader meets, drawn here and stored in test/fixtures/images, the odder ones in
+test/fixtures/odd-images. `data` are images of real sets, by their path in DIR, the folder that holds `dtd`, `places`, `iSUN`, ...; they are not stored. `bad`, in
+test/fixtures/bad-images, and `cut` tell what Pillow refuses: null stands there in place of a hash.
+Needs Pillow, numpy, g++ and libjpeg. The drawn files depend on the encoder, so the JSON is written anew together with
+them.
 """
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
+import odd_images
 import PIL
-from PIL import Image
+from odd_images import picture
+from PIL import Image, features
 
 # As TransformOptions. The last is small and odd, so that halves are rounded and the cubic filter enlarges.
 TRANSFORMS = {
@@ -26,19 +32,32 @@ TRANSFORMS = {
     "odd": {"resize": 37, "fit": "short", "filter": "bicubic", "crop": 24},
 }
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+# Of boxes: cut out first. Small for the drawn images, as training has it for real ones.
+BOX_TRANSFORMS = {
+    "bilinear-32": {"resize": 32, "fit": "both", "filter": "bilinear", "crop": 32},
+    "bicubic-24": {"resize": 24, "fit": "both", "filter": "bicubic", "crop": 24},
+    "bilinear-224": {"resize": 224, "fit": "both", "filter": "bilinear", "crop": 224},
+    "bicubic-224": {"resize": 224, "fit": "both", "filter": "bicubic", "crop": 224},
+}
+DRAWN_BOXES, DATA_BOXES = ["bilinear-32", "bicubic-24"], ["bilinear-224", "bilinear-224", "bicubic-224"]
+# Read at every position.
+SWEPT = [
+    *(f"{coder}-{sampling}.jpg" for coder in ("baseline", "progressive") for sampling in odd_images.SAMPLINGS),
+    *(f"{name}.jpg" for name in ("restart-3", "restart-progressive", "arithmetic", "separate-scans", "gray-progressive")),
+    *(f"{name}.jpg" for name in ("cmyk-sampled", "ycck-420", "chroma-uneven", "chroma-finer", "rgb-adobe")),
+    *(f"{name}.jpg" for name in ("damaged-scan", "damaged-restarts", "early-end", "early-end-progressive")),
+    *(f"progressive-{name}.jpg" for name in ("first-scan-422", "two-scans", "four-scans")),
+    "rgb.png",
+]
+# Cut off at many places.
+CUT = [
+    *(f"{name}.jpg" for name in ("baseline-420", "baseline-444", "progressive-420", "restart-3", "arithmetic")),
+    *(f"{name}.jpg" for name in ("arithmetic-progressive", "gray-as-2x2", "separate-scans", "cmyk-adobe", "size-250x131")),
+    *(f"{name}.png" for name in ("rgb-8-bit", "many-parts", "rgb-8-bit-interlaced", "palette-4-bit", "gray-16-bit")),
+]
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 # Folder -> how many of its images, evenly spaced in the order of their paths.
 SETS = {"dtd": 14, "places": 14, "iSUN": 8, "LSUN": 8, "TinyImageNet": 4, "CIFAR100": 2, "imagenet-sample": 10}
-
-
-def picture(width, height):
-    """Smooth colours with hard edges and a little noise: [height, width, 3], uint8."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
-    waves = np.stack([x * 255 / width, y * 255 / height, 127 + 120 * np.sin(x / 5 + y / 9)], axis=-1)
-    inside = (x - width * 0.6) ** 2 + (y - height * 0.4) ** 2 < (height * 0.28) ** 2
-    waves[inside] = 255 - waves[inside]
-    waves[int(height * 0.7) :, : width // 3] = (250, 10, 60)
-    return np.clip(waves + np.random.default_rng(7).normal(0, 6, waves.shape), 0, 255).astype(np.uint8)
 
 
 def draw(folder):
@@ -69,24 +88,21 @@ def draw(folder):
     }
     for name, (image, options) in save.items():
         image.save(folder / name, **options)
-    (folder / "interlaced.png").write_bytes(interlaced(picture(37, 26)))
+    (folder / "interlaced.png").write_bytes(odd_images.png(37, 26, "rgb", 8, interlaced=True))
 
 
-def interlaced(pixels):
-    """A PNG in Adam7 order, which Pillow reads but does not write."""
-    import struct
-    import zlib
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
-    rows = b"".join(
-        b"\0" + row.tobytes() for y, x, down, right in passes for row in pixels[y::down, x::right] if row.size
-    )
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2, 0, 0, 1)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+def draw_odd(odd, bad):
+    """`bad` gets the files of which Pillow refuses most."""
+    jpegs = odd_images.drawn_jpegs()
+    for name, content in jpegs.items():
+        (odd / f"{name}.jpg").write_bytes(content)
+    for name, content in odd_images.drawn_pngs().items():
+        (odd / f"{name}.png").write_bytes(content)
+    files = {f"{name}.jpg": content for name, content in odd_images.refused_jpegs(jpegs).items()}
+    files |= {f"{name}.png": content for name, content in odd_images.refused_pngs().items()}
+    files |= {"empty.jpg": b"", "empty.png": b"", "text.jpg": b"This is no image.\n", "zeros.png": bytes(200)}
+    for name, content in files.items():
+        (bad / name).write_bytes(content)
 
 
 def transformed(image, resize, fit, filter, crop):
@@ -101,14 +117,70 @@ def transformed(image, resize, fit, filter, crop):
     return image.crop((left, top, left + crop, top + crop))
 
 
-def pixel_sum(path):
+def pixels_hash(*parts):
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def boxed(image, box, resize, filter, **_):
+    """torchvision's resized_crop."""
+    left, top, width, height = box
+    return image.crop((left, top, left + width, top + height)).resize((resize, resize), FILTERS[filter]).tobytes()
+
+
+def boxes_of(name, width, height):
+    """Six: nearly all, a corner at the beginning and at the end, a thin column, a thin row, any."""
+    random = np.random.default_rng(list(name.encode()))
+
+    def box(w, h, left=None, top=None):
+        w, h = min(max(w, 1), width), min(max(h, 1), height)
+        left = random.integers(0, width - w + 1) if left is None else left
+        top = random.integers(0, height - h + 1) if top is None else top
+        return [int(left), int(top), int(w), int(h)]
+
+    def side(limit):
+        return int(random.integers(1, max(2, limit * 2 // 3)))
+
+    w, h = side(width), side(height)
+    return [
+        box(width - 1, height - 1, top=0),
+        box(w, h, 0, 0),
+        box(w, h, width - min(w, width), height - min(h, height)),
+        box(1, side(height)),
+        box(side(width), 1),
+        box(side(width), side(height)),
+    ]
+
+
+def swept(image):
+    """The pixels of every 8 x 8 box that begins at most at (24, 24): borders of blocks, and of groups of blocks."""
+    return [image.crop((x, y, x + 8, y + 8)).tobytes() for y in range(25) for x in range(25)]
+
+
+def pixel_sum(path, name, kinds):
+    """`kinds`: the names of BOX_TRANSFORMS that take turns."""
     with Image.open(path) as image:
         color = image.convert("RGB")
-        sums = {
-            name: hashlib.sha256(transformed(color, **options).tobytes()).hexdigest()
-            for name, options in TRANSFORMS.items()
-        }
-        return {"width": image.width, "height": image.height, "sha256": sums}
+    entry = {
+        "width": color.width,
+        "height": color.height,
+        "sha256": {t: pixels_hash(transformed(color, **options).tobytes()) for t, options in TRANSFORMS.items()},
+        "boxes": [],
+    }
+    for i, box in enumerate(boxes_of(name, *color.size)):
+        kind = kinds[i % len(kinds)]
+        entry["boxes"].append([kind, *box, pixels_hash(boxed(color, box, **BOX_TRANSFORMS[kind]))])
+    if name in SWEPT:
+        entry["sweep"] = pixels_hash(*swept(color))
+    return entry
+
+
+def verdict(content):
+    """The pixels' hash after the transform `cifar`, or None where Pillow refuses the file."""
+    try:
+        color = Image.open(io.BytesIO(content)).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    return pixels_hash(transformed(color, **TRANSFORMS["cifar"]).tobytes())
 
 
 def spread(root, name, count):
@@ -122,20 +194,46 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     data = parser.parse_args().data
 
-    images = FIXTURES / "images"
-    images.mkdir(parents=True, exist_ok=True)
+    folders = images, odd, bad = [FIXTURES / name for name in ("images", "odd-images", "bad-images")]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     draw(images)
+    draw_odd(odd, bad)
     result = {
         "pillow": PIL.__version__,
+        "libjpegTurbo": features.version("libjpeg_turbo"),
         "transforms": TRANSFORMS,
-        "drawn": [{"file": path.name, **pixel_sum(path)} for path in sorted(images.iterdir())],
+        "boxTransforms": BOX_TRANSFORMS,
+        "drawn": [
+            {"path": f"{folder.name}/{path.name}", **pixel_sum(path, path.name, DRAWN_BOXES)}
+            for folder in (images, odd)
+            for path in sorted(folder.iterdir())
+        ],
+        "bad": [{"file": path.name, "pixels": verdict(path.read_bytes())} for path in sorted(bad.iterdir())],
+        "cut": [cut_file(odd / name) for name in CUT],
         "data": [
-            {"path": path, **pixel_sum(data / path)}
+            {"path": path, **pixel_sum(data / path, path, DATA_BOXES)}
             for name, count in SETS.items()
             for path in spread(data, name, count)
         ],
     }
-    (FIXTURES / "pixels.json").write_text(json.dumps(result, indent=2) + "\n")
+    lines = [f"{json.dumps(key)}: {written(value)}" for key, value in result.items()]
+    (FIXTURES / "pixels.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def cut_file(path):
+    """What becomes of the file when it ends after so many bytes: [bytes, hash or null]."""
+    content = path.read_bytes()
+    ends = odd_images.cuts(content)
+    return {"file": path.name, "whole": verdict(content), "ends": [[end, verdict(content[:end])] for end in ends]}
+
+
+def written(value):
+    """JSON with a line an entry."""
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(json.dumps(entry) for entry in value) + "\n]"
 
 
 if __name__ == "__main__":
