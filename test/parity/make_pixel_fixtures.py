@@ -19,9 +19,10 @@ import pathlib
 import shutil
 
 import numpy as np
-import odd_images
+import odd_jpegs
+import odd_pngs
 import PIL
-from odd_images import picture
+from odd_jpegs import picture
 from PIL import Image, features
 
 # As TransformOptions. The last is small and odd, so that halves are rounded and the cubic filter enlarges.
@@ -42,7 +43,7 @@ BOX_TRANSFORMS = {
 DRAWN_BOXES, DATA_BOXES = ["bilinear-32", "bicubic-24"], ["bilinear-224", "bilinear-224", "bicubic-224"]
 # Read at every position.
 SWEPT = [
-    *(f"{coder}-{sampling}.jpg" for coder in ("baseline", "progressive") for sampling in odd_images.SAMPLINGS),
+    *(f"{coder}-{sampling}.jpg" for coder in ("baseline", "progressive") for sampling in odd_jpegs.SAMPLINGS),
     *(f"{name}.jpg" for name in ("restart-3", "restart-progressive", "arithmetic", "separate-scans", "gray-progressive")),
     *(f"{name}.jpg" for name in ("cmyk-sampled", "ycck-420", "chroma-uneven", "chroma-finer", "rgb-adobe")),
     *(f"{name}.jpg" for name in ("damaged-scan", "damaged-restarts", "early-end", "early-end-progressive")),
@@ -88,18 +89,18 @@ def draw(folder):
     }
     for name, (image, options) in save.items():
         image.save(folder / name, **options)
-    (folder / "interlaced.png").write_bytes(odd_images.png(37, 26, "rgb", 8, interlaced=True))
+    (folder / "interlaced.png").write_bytes(odd_pngs.png(37, 26, "rgb", 8, interlaced=True))
 
 
 def draw_odd(odd, bad):
     """`bad` gets the files of which Pillow refuses most."""
-    jpegs = odd_images.drawn_jpegs()
+    jpegs = odd_jpegs.drawn()
     for name, content in jpegs.items():
         (odd / f"{name}.jpg").write_bytes(content)
-    for name, content in odd_images.drawn_pngs().items():
+    for name, content in odd_pngs.drawn().items():
         (odd / f"{name}.png").write_bytes(content)
-    files = {f"{name}.jpg": content for name, content in odd_images.refused_jpegs(jpegs).items()}
-    files |= {f"{name}.png": content for name, content in odd_images.refused_pngs().items()}
+    files = {f"{name}.jpg": content for name, content in odd_jpegs.refused(jpegs).items()}
+    files |= {f"{name}.png": content for name, content in odd_pngs.refused().items()}
     files |= {"empty.jpg": b"", "empty.png": b"", "text.jpg": b"This is no image.\n", "zeros.png": bytes(200)}
     for name, content in files.items():
         (bad / name).write_bytes(content)
@@ -222,10 +223,19 @@ def main():
     (FIXTURES / "pixels.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
+def cuts(content):
+    """At how many bytes to cut a file: within the header, within the pixels, and around its end."""
+    start = content.index(b"\xff\xda" if content[0] == 0xFF else b"IDAT")
+    data = len(content) - start
+    inside = [start + data * part // 16 for part in (1, 4, 8, 12, 15)]
+    tail = [len(content) - i for i in (17, 16, 14, 13, 12, 11, 9, 6, 4, 3, 2, 1)]
+    return sorted({1, 2, 3, 10, 25, start // 2, start, start + 2, start + 9, *inside, *tail})
+
+
 def cut_file(path):
     """What becomes of the file when it ends after so many bytes: [bytes, hash or null]."""
     content = path.read_bytes()
-    ends = odd_images.cuts(content)
+    ends = cuts(content)
     return {"file": path.name, "whole": verdict(content), "ends": [[end, verdict(content[:end])] for end in ends]}
 
 

@@ -1,4 +1,4 @@
-// Writes JPEGs that Pillow does not write, for odd_images.py: other sampling factors, colour spaces, scans, coders.
+// Writes JPEGs that Pillow does not write, for odd_jpegs.py: other sampling factors, colour spaces, scans, coders.
 //
 //   write_jpeg WIDTH HEIGHT INPUT STORED SAMPLING QUALITY [FLAG ...] < pixels > file
 //
