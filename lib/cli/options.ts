@@ -69,6 +69,15 @@ export function transformOverrides({ mean, std, resize, fit, filter, crop }: Tra
 
 const RECIPE = trainSchema.parse({});
 
+/** What holds where a recipe does not say it. */
+const UNSTATED: Partial<Record<keyof TrainSettings, string>> = {
+  dropout: "the architecture's",
+  randomCrop: 'padded',
+  cropScale: '0.08,1',
+  cropRatio: '3/4,4/3',
+  decode: 'exact',
+};
+
 /** Every training setting: flag, field, description. */
 const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof TrainSettings, description: string][] = [
   ['--epochs <n>', 'epochs', 'passes over the training data'],
@@ -77,14 +86,23 @@ const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof TrainSettin
   ['--momentum <x>', 'momentum', 'of the stochastic gradient descent'],
   ['--weight-decay <x>', 'weightDecay', 'on all parameters'],
   ['--dropout <x>', 'dropout', 'probability, for families that have it'],
-  ['--crop-padding <pixels>', 'cropPadding', 'random crop after padding by so much; 0 for none'],
+  ['--random-crop <kind>', 'randomCrop', 'none, padded, or resized (a random box becomes the square)'],
+  ['--crop-padding <pixels>', 'cropPadding', 'of the padded random crop; 0 for none'],
+  ['--crop-scale <from,to>', 'cropScale', "of the resized random crop: share of the image's area"],
+  ['--crop-ratio <from,to>', 'cropRatio', "of the resized random crop: a box's width over its height"],
+  ['--decode <mode>', 'decode', 'of training images: exact, or fast'],
   ['--precision <name>', 'precision', 'float32 or bfloat16'],
 ];
 
 /** Adds the flags of a training; their values are read back with trainSettings. */
 export function addTrainOptions(command: Command): Command {
   for (const [flags, field, description] of TRAIN_FLAGS) {
-    command.addOption(fieldOption(flags, field, `${description} (default: ${RECIPE[field] ?? "the architecture's"})`));
+    const usual = RECIPE[field] ?? UNSTATED[field];
+    const option = fieldOption(flags, field, `${description} (default: ${usual})`);
+    if (field === 'cropScale' || field === 'cropRatio') {
+      option.argParser((text: string) => check(fields[field], numbersOf(text), option.long as string));
+    }
+    command.addOption(option);
   }
   return command.option('--nesterov', 'Nesterov momentum').option('--no-flip', 'do not flip images at random');
 }

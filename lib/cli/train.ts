@@ -108,9 +108,10 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
 
 function trainSettings(flags: Flags): TrainSettings {
   const { epochs, batchSize, learningRate, momentum, nesterov, weightDecay, dropout } = flags;
-  const { cropPadding, flip, precision } = flags;
+  const { randomCrop, cropPadding, cropScale, cropRatio, decode, flip, precision } = flags;
+  const pictures = { randomCrop, cropPadding, cropScale, cropRatio, decode, flip };
   const optimisation = { epochs, batchSize, learningRate, momentum, nesterov, weightDecay, dropout };
-  const settings = check(trainSchema, given({ ...optimisation, cropPadding, flip, precision }), 'train');
+  const settings = check(trainSchema, given({ ...optimisation, ...pictures, precision }), 'train');
   if (settings.nesterov && settings.momentum === 0) {
     throw new ConfigError('--nesterov: expected a --momentum above 0 with it, found 0');
   }

@@ -66,6 +66,14 @@ function triple(text: string, least?: number) {
   return z.tuple([numbers, numbers, numbers], { error: text });
 }
 
+const scaleText = "two rising numbers above 0 and up to 1, shares of the image's area";
+const ratioText = "two rising numbers above 0, a box's width over its height";
+
+function range(text: string, most: number) {
+  const item = z.number({ error: text }).gt(0, text).max(most, text);
+  return z.tuple([item, item], { error: text }).refine(([from, to]) => from <= to, text);
+}
+
 /** The checks of single fields, shared by the file and the flags. */
 export const fields = {
   seed,
@@ -82,6 +90,10 @@ export const fields = {
   weightDecay: z.number({ error: 'a number of at least 0' }).min(0, 'a number of at least 0'),
   dropout: z.number({ error: dropoutText }).min(0, dropoutText).lt(1, dropoutText),
   cropPadding: count(0),
+  randomCrop: z.enum(['none', 'padded', 'resized'], { error: 'none, padded or resized' }),
+  cropScale: range(scaleText, 1),
+  cropRatio: range(ratioText, 1e6),
+  decode: z.enum(['exact', 'fast'], { error: 'exact or fast' }),
   flip: flag(),
   precision,
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
@@ -120,7 +132,13 @@ export const trainSchema = z.strictObject(
     weightDecay: fields.weightDecay.default(1e-4),
     /** Where it is not given: the architecture's. */
     dropout: fields.dropout.optional(),
+    /** Where it is not given: padded. `resized` is torchvision's RandomResizedCrop with cropScale and cropRatio. */
+    randomCrop: fields.randomCrop.optional(),
     cropPadding: fields.cropPadding.default(4),
+    cropScale: fields.cropScale.optional(),
+    cropRatio: fields.cropRatio.optional(),
+    /** Of training images; where it is not given: exact. */
+    decode: fields.decode.optional(),
     flip: fields.flip.default(true),
     precision: fields.precision.default('float32'),
   },

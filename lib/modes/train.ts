@@ -7,7 +7,7 @@ import { ioError, temporaryName } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import type { TrainSettings } from '../config/schema.js';
 import type { DataSet } from '../data/open.js';
-import type { Addon, EpochEvent, TrainResult, TransformOptions } from '../native/contract.js';
+import type { Addon, AugmentOptions, EpochEvent, TrainResult, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { archOptions, type ModeArch } from './arch.js';
@@ -62,20 +62,18 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
     await requireSame(checkpoint, metadata, addon);
     return { seed, checkpoint, isNew: false };
   }
-  const { cropPadding, flip, ...optimisation } = recipe;
   await makeWritableFolder(folder);
   const log = openLog(folder);
   const job = startJob(
     (sink) =>
       addon.train(
         {
-          ...optimisation,
+          ...jobSettings(recipe),
           arch: wanted.arch,
           seed,
           train: train.handle,
           test: test.handle,
           transform: wanted.transform,
-          augment: { cropPadding, flip },
           threads,
           workers,
           checkpoint,
@@ -97,6 +95,25 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
   } catch (error) {
     throw log.fault ?? error;
   }
+}
+
+/** Of torchvision's RandomResizedCrop. */
+const USUAL_SCALE: [number, number] = [0.08, 1];
+const USUAL_RATIO: [number, number] = [3 / 4, 4 / 3];
+/** Sets of which all decoded images take at most so many bytes stay in memory from epoch to epoch. */
+const KEEP_DECODED = 2 ** 30;
+
+/** The recipe in the words of the job. */
+function jobSettings(recipe: Omit<TrainSettings, 'dropout'>) {
+  const { randomCrop, cropPadding, cropScale, cropRatio, decode, flip, ...optimisation } = recipe;
+  const augment: AugmentOptions = {
+    crop: randomCrop ?? 'padded',
+    cropPadding,
+    scale: cropScale ?? USUAL_SCALE,
+    ratio: cropRatio ?? USUAL_RATIO,
+    flip,
+  };
+  return { ...optimisation, augment, decode: decode ?? ('exact' as const), keepDecoded: KEEP_DECODED };
 }
 
 /** In-distribution labels are only comparable where both parts have the same classes. */

@@ -84,14 +84,103 @@ export interface TransformOptions {
   std: [number, number, number];
 }
 
+/** The random part of preparing a training image, and torchvision's names for it. */
+export interface AugmentOptions {
+  /**
+   * `padded`: RandomCrop after black padding by `cropPadding` pixels on each side. `resized`: RandomResizedCrop, a box of
+   * `scale` of the image's area and of a width-to-height `ratio` becomes the square.
+   */
+  crop: 'none' | 'padded' | 'resized';
+  cropPadding: number;
+  scale: [number, number];
+  ratio: [number, number];
+  /** Left and right change places with probability ½. */
+  flip: boolean;
+}
+
+/** `fast` may decode at a half, a quarter or an eighth of the size and leaves out what follows the wanted part. */
+export type DecodeMode = 'exact' | 'fast';
+
+/** In pixels of the decoded image. */
+export interface Region {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
+/** A pass over a set without a network. */
+export interface LoadPassOptions {
+  data: DataHandle;
+  transform: TransformOptions;
+  /** Null as for evaluation. */
+  augment: AugmentOptions | null;
+  decode: DecodeMode;
+  /** `uint8` is not normalised. */
+  type: 'float32' | 'bfloat16' | 'uint8';
+  batchSize: number;
+  workers: number;
+  shuffle: boolean;
+  seed: number;
+  epoch: number;
+  rank: number;
+  ranks: number;
+  /** Every rank sees as many images, some of them twice. */
+  evenShards: boolean;
+  keepDecoded: number;
+  passes: number;
+  hash: boolean;
+}
+
+export interface LoadPassResult {
+  /** Images that came out, of all passes. */
+  count: number;
+  skippedCount: number;
+  skipped: SkippedImage[];
+  seconds: number;
+  /** That the consumer waited for batches. */
+  waitSeconds: number;
+  /** Of all workers together. */
+  fetchSeconds: number;
+  decodeSeconds: number;
+  resizeSeconds: number;
+  convertSeconds: number;
+  /** Over labels and pixels, batch by batch; '' where no hash was asked for. */
+  sha256: string;
+}
+
+/** An image that cannot be decoded. */
+export interface SkippedImage {
+  name: string;
+  reason: string;
+}
+
+export interface HashPixelsOptions {
+  data: DataHandle;
+  transform: TransformOptions;
+  workers: number;
+}
+
+export interface RandomBoxesOptions {
+  width: number;
+  height: number;
+  scale: [number, number];
+  ratio: [number, number];
+  seed: number;
+  epoch: number;
+  count: number;
+}
+
 export interface TrainOptions {
   arch: ArchOptions;
   seed: number;
   train: DataHandle;
   test: DataHandle;
   transform: TransformOptions;
-  /** Random crop after zero padding by `cropPadding` pixels on each side; horizontal flip with probability ½. */
-  augment: { cropPadding: number; flip: boolean };
+  augment: AugmentOptions;
+  decode: DecodeMode;
+  /** Decoded and resized images are kept for the next epoch where all of them take at most so many bytes. */
+  keepDecoded: number;
   epochs: number;
   batchSize: number;
   learningRate: number;
@@ -144,8 +233,8 @@ export interface ExtractOptions {
 export interface ExtractResult {
   /** Rows in each feature file. */
   count: number;
-  /** Names of the images that were passed over, the first hundred. */
-  skipped: string[];
+  /** The images that were passed over, the first hundred. */
+  skipped: SkippedImage[];
   skippedCount: number;
   seconds: number;
 }
@@ -348,10 +437,22 @@ export interface Addon {
   inspectCheckpoint(options: InspectOptions, sink: (event: JobEvent) => void): NativeJob<Inspection>;
   probe(options: ProbeOptions, sink: (event: JobEvent) => void): NativeJob<ProbeResult>;
   trace(options: TraceOptions, sink: (event: JobEvent) => void): NativeJob<TraceResult>;
-  /** The decoded, resized and cropped pixels of one image, uint8 [crop, crop, 3]: for tests and pictures. */
+  loadPass(options: LoadPassOptions, sink: (event: JobEvent) => void): NativeJob<LoadPassResult>;
+  /**
+   * First 4 bytes (the first is the lowest) of the SHA-256 of each image's uint8 [crop, crop, 3] pixels after the transform,
+   * in data-set order: for comparing with other programs.
+   */
+  hashPixels(options: HashPixelsOptions, sink: (event: JobEvent) => void): NativeJob<{ hashes: Uint32Array }>;
+  /** Boxes [count, 4] (left, top, width, height) as training draws them for the images 0, 1, 2, … of that size. */
+  randomBoxes(options: RandomBoxesOptions): Int32Array;
+  /**
+   * The decoded, resized and cropped pixels of one image, uint8 [crop, crop, 3]: for tests and pictures. With a `box`, that
+   * part of the image becomes the square. `width` and `height` are the decoded image's.
+   */
   readImage(
     handle: DataHandle,
     index: number,
     transform: TransformOptions,
-  ): { pixels: Uint8Array; label: number; name: string };
+    box?: Region | null,
+  ): { pixels: Uint8Array; label: number; name: string; width: number; height: number };
 }

@@ -3,28 +3,30 @@
 #include "addon/napi_env.h"
 #include "addon/options.h"
 #include "addon/values.h"
-#include "data/decode.h"
+#include "data/load_pass.h"
 
 namespace mode_ensemble::addon {
 namespace {
 
 Napi::Value open_data(const Napi::CallbackInfo& call) {
-  return start_job(
-      call.Env(), sink_of(call), [options = read_open_data_options(call[0])](JobContext& context) {
-        auto reader = open_reader(options, [&](int64_t done, int64_t total) {
-          context.throw_if_aborted();
-          context.report(Progress{"open", done, total, 0});
-        });
-        auto data = std::make_shared<const DataSet>(DataSet{std::move(reader), options.skipBadImages});
-        return ResultMaker([data](Napi::Env env) -> Napi::Value {
-          auto out = Napi::Object::New(env);
-          out["count"] = static_cast<double>(data->reader->size());
-          out["classes"] = strings(env, data->reader->class_names());
-          out["fingerprint"] = data->reader->fingerprint();
-          out["handle"] = make_data_handle(env, data);
-          return out;
-        });
-      });
+  return start_job(call.Env(), sink_of(call),
+                   [options = read_open_data_options(call[0])](JobContext& context) {
+                     auto reader = open_reader(options, [&](int64_t done, int64_t total) {
+                       context.throw_if_aborted();
+                       context.report(Progress{"open", done, total, 0});
+                     });
+                     auto data = std::make_shared<DataSet>();
+                     data->reader = std::move(reader);
+                     data->skipBadImages = options.skipBadImages;
+                     return ResultMaker([data](Napi::Env env) -> Napi::Value {
+                       auto out = Napi::Object::New(env);
+                       out["count"] = static_cast<double>(data->reader->size());
+                       out["classes"] = strings(env, data->reader->class_names());
+                       out["fingerprint"] = data->reader->fingerprint();
+                       out["handle"] = make_data_handle(env, data);
+                       return out;
+                     });
+                   });
 }
 
 Napi::Value dispose_data(const Napi::CallbackInfo& call) {
@@ -42,17 +44,69 @@ Napi::Value read_image(const Napi::CallbackInfo& call) {
   if (index < 0 || index >= data->reader->size())
     throw Error(ErrorCode::config, "index: expected 0 to " + std::to_string(data->reader->size() - 1) +
                                        ", found " + std::to_string(index) + ".");
-  const std::string name = data->reader->name(index);
-  Sample sample;
-  Image image, sized;
-  data->reader->fetch(index, sample);
-  apply_transform(pixels_of(name, sample, image), transform, name, sized);
-  auto pixels = Napi::Uint8Array::New(env, sized.pixels.size());
-  std::copy(sized.pixels.begin(), sized.pixels.end(), pixels.Data());
+  PrepareOptions options;
+  options.transform = transform;
+  options.type = PixelType::uint8;
+  if (call[3].IsObject()) options.box = read_region(call[3], "box");
+  const Preparation preparation(options, nullptr);
+  Workspace space;
+  auto pixels = Napi::Uint8Array::New(env, preparation.bytes());
+  preparation.run(*data->reader, index, space, pixels.Data());
+  const PixelView& ready = space.sample.pixels;
   auto out = Napi::Object::New(env);
   out["pixels"] = pixels;
   out["label"] = static_cast<double>(data->reader->label(index));
-  out["name"] = name;
+  out["name"] = data->reader->name(index);
+  out["width"] = ready.data ? ready.width : space.part.width;
+  out["height"] = ready.data ? ready.height : space.part.height;
+  return out;
+}
+
+Napi::Value load_pass_job(const Napi::CallbackInfo& call) {
+  return start_job(call.Env(), sink_of(call),
+                   [options = read_load_pass_options(call[0])](JobContext& context) {
+                     return ResultMaker([result = load_pass(options, context)](Napi::Env env) -> Napi::Value {
+                       auto out = Napi::Object::New(env);
+                       out["count"] = static_cast<double>(result.count);
+                       out["skippedCount"] = static_cast<double>(result.skippedCount);
+                       out["skipped"] = skipped_list(env, result.skipped);
+                       out["seconds"] = result.seconds;
+                       out["waitSeconds"] = result.waitSeconds;
+                       out["fetchSeconds"] = result.times.fetch;
+                       out["decodeSeconds"] = result.times.decode;
+                       out["resizeSeconds"] = result.times.resize;
+                       out["convertSeconds"] = result.times.convert;
+                       out["sha256"] = result.sha256;
+                       return out;
+                     });
+                   });
+}
+
+Napi::Value hash_pixels_job(const Napi::CallbackInfo& call) {
+  const auto options = read_hash_pixels_options(call[0]);
+  return start_job(call.Env(), sink_of(call), [options](JobContext& context) {
+    auto hashes = hash_pixels(options.data, options.transform, options.workers, context);
+    return ResultMaker([hashes = std::move(hashes)](Napi::Env env) -> Napi::Value {
+      auto array = Napi::Uint32Array::New(env, hashes.size());
+      std::copy(hashes.begin(), hashes.end(), array.Data());
+      auto out = Napi::Object::New(env);
+      out["hashes"] = array;
+      return out;
+    });
+  });
+}
+
+Napi::Value random_boxes(const Napi::CallbackInfo& call) {
+  const auto options = read_random_boxes_options(call[0]);
+  auto out = Napi::Int32Array::New(call.Env(), static_cast<size_t>(4 * options.count));
+  int32_t* to = out.Data();
+  for (int64_t i = 0; i < options.count; ++i, to += 4) {
+    auto random =
+        augment_stream(static_cast<uint64_t>(options.seed), static_cast<uint64_t>(options.epoch), i);
+    const Region box = random_box(options.augment, static_cast<int>(options.width),
+                                  static_cast<int>(options.height), random);
+    to[0] = box.left, to[1] = box.top, to[2] = box.width, to[3] = box.height;
+  }
   return out;
 }
 
@@ -62,6 +116,9 @@ void add_data_exports(Napi::Env env, Napi::Object exports) {
   exports["openData"] = Napi::Function::New<guarded<open_data>>(env, "openData");
   exports["disposeData"] = Napi::Function::New<guarded<dispose_data>>(env, "disposeData");
   exports["readImage"] = Napi::Function::New<guarded<read_image>>(env, "readImage");
+  exports["loadPass"] = Napi::Function::New<guarded<load_pass_job>>(env, "loadPass");
+  exports["hashPixels"] = Napi::Function::New<guarded<hash_pixels_job>>(env, "hashPixels");
+  exports["randomBoxes"] = Napi::Function::New<guarded<random_boxes>>(env, "randomBoxes");
 }
 
 }  // namespace mode_ensemble::addon

@@ -1,6 +1,9 @@
 #include "addon/options.h"
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
+#include <iterator>
 
 namespace mode_ensemble::addon {
 namespace {
@@ -52,6 +55,12 @@ class Fields {
     std::array<double, 3> out{};
     for (uint32_t i = 0; i < 3; ++i) out[i] = number(v.As<Napi::Array>().Get(i), at(name));
     return out;
+  }
+  std::array<double, 2> pair(const std::string& name) const {
+    const auto v = value(name);
+    if (!v.IsArray() || v.As<Napi::Array>().Length() != 2) wrong(at(name), "two numbers", v);
+    const auto array = v.As<Napi::Array>();
+    return {number(array.Get(0u), at(name)), number(array.Get(1u), at(name))};
   }
   std::map<std::string, std::string> dictionary(const std::string& name) const {
     const Fields fields = object(name);
@@ -110,19 +119,48 @@ int64_t side(const Fields& fields, const std::string& name) {
   return value;
 }
 
-std::string one_of(const Fields& fields, const std::string& name, const std::string& a,
-                   const std::string& b) {
+std::string one_of(const Fields& fields, const std::string& name, std::initializer_list<const char*> known) {
   const auto value = fields.string(name);
-  if (value != a && value != b)
-    throw Error(ErrorCode::config,
-                fields.at(name) + ": expected " + a + " or " + b + ", found \"" + value + "\".");
+  std::string list;
+  for (const char* text : known) {
+    if (value == text) return value;
+    list += (list.empty() ? "" : text == *std::prev(known.end()) ? " or " : ", ") + std::string(text);
+  }
+  throw Error(ErrorCode::config, fields.at(name) + ": expected " + list + ", found \"" + value + "\".");
+}
+
+int64_t at_least(const Fields& fields, const std::string& name, int64_t least) {
+  const int64_t value = fields.integer(name);
+  if (value < least)
+    throw Error(ErrorCode::config, fields.at(name) + ": expected at least " + std::to_string(least) +
+                                       ", found " + std::to_string(value) + ".");
   return value;
+}
+
+std::array<double, 2> range(const Fields& fields, const std::string& name, double most) {
+  const auto value = fields.pair(name);
+  if (!(value[0] > 0 && value[0] <= value[1] && value[1] <= most))
+    throw Error(ErrorCode::config, fields.at(name) + ": expected two rising numbers above 0" +
+                                       (most < 2 ? " and up to 1." : "."));
+  return value;
+}
+
+AugmentOptions augment(const Fields& fields) {
+  AugmentOptions out;
+  out.crop = one_of(fields, "crop", {"none", "padded", "resized"});
+  out.cropPadding = at_least(fields, "cropPadding", 0);
+  if (out.cropPadding > 4096)
+    throw Error(ErrorCode::config, fields.at("cropPadding") + ": expected 0 to 4096.");
+  out.scale = range(fields, "scale", 1);
+  out.ratio = range(fields, "ratio", 1e6);
+  out.flip = fields.boolean("flip");
+  return out;
 }
 
 TransformOptions transform(const Fields& fields) {
   TransformOptions out{side(fields, "resize"),
-                       one_of(fields, "fit", "both", "short"),
-                       one_of(fields, "filter", "bilinear", "bicubic"),
+                       one_of(fields, "fit", {"both", "short"}),
+                       one_of(fields, "filter", {"bilinear", "bicubic"}),
                        side(fields, "crop"),
                        fields.triple("mean"),
                        fields.triple("std")};
@@ -175,16 +213,80 @@ OpenDataOptions read_open_data_options(const Napi::Value& value) {
   return out;
 }
 
+Region read_region(const Napi::Value& value, const std::string& field) {
+  const Fields fields(value, field);
+  constexpr int64_t kMost = 1 << 30;
+  const auto number = [&](const char* name, int64_t least) {
+    return static_cast<int>(std::min(at_least(fields, name, least), kMost));
+  };
+  return {number("left", 0), number("top", 0), number("width", 1), number("height", 1)};
+}
+
+LoadPassOptions read_load_pass_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  LoadPassOptions out;
+  out.data = open_data_of(fields.value("data"), "data");
+  PrepareOptions& prepare = out.loader.prepare;
+  prepare.transform = transform(fields.object("transform"));
+  prepare.training = !fields.value("augment").IsNull();
+  if (prepare.training) prepare.augment = augment(fields.object("augment"));
+  prepare.decode =
+      one_of(fields, "decode", {"exact", "fast"}) == "fast" ? DecodeMode::fast : DecodeMode::exact;
+  const auto type = one_of(fields, "type", {"float32", "bfloat16", "uint8"});
+  prepare.type = type == "float32"    ? PixelType::float32
+                 : type == "bfloat16" ? PixelType::bfloat16
+                                      : PixelType::uint8;
+  SamplerOptions& sampler = out.loader.sampler;
+  sampler.shuffle = fields.boolean("shuffle");
+  prepare.seed = sampler.seed = static_cast<uint64_t>(at_least(fields, "seed", 0));
+  prepare.epoch = sampler.epoch = static_cast<uint64_t>(at_least(fields, "epoch", 0));
+  sampler.ranks = at_least(fields, "ranks", 1);
+  sampler.rank = at_least(fields, "rank", 0);
+  if (sampler.rank >= sampler.ranks)
+    throw Error(ErrorCode::config, "rank: expected less than ranks = " + std::to_string(sampler.ranks) +
+                                       ", found " + std::to_string(sampler.rank) + ".");
+  sampler.evenShards = fields.boolean("evenShards");
+  out.loader.batchSize = at_least(fields, "batchSize", 1);
+  out.loader.workers = at_least(fields, "workers", 1);
+  out.loader.keepDecoded = static_cast<uint64_t>(at_least(fields, "keepDecoded", 0));
+  out.passes = at_least(fields, "passes", 1);
+  out.hash = fields.boolean("hash");
+  return out;
+}
+
+HashPixelsOptions read_hash_pixels_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {open_data_of(fields.value("data"), "data"), transform(fields.object("transform")),
+          at_least(fields, "workers", 1)};
+}
+
+RandomBoxesOptions read_random_boxes_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  RandomBoxesOptions out;
+  out.width = at_least(fields, "width", 1);
+  out.height = at_least(fields, "height", 1);
+  out.seed = at_least(fields, "seed", 0);
+  out.epoch = at_least(fields, "epoch", 0);
+  out.count = at_least(fields, "count", 0);
+  if (std::max(out.width, out.height) > 1 << 20 || out.count > 1 << 24)
+    throw Error(ErrorCode::config, "width, height, count: too large.");
+  out.augment.crop = "resized";
+  out.augment.scale = range(fields, "scale", 1);
+  out.augment.ratio = range(fields, "ratio", 1e6);
+  return out;
+}
+
 TrainOptions read_train_options(const Napi::Value& value) {
   const Fields fields(value, "");
-  const Fields augment = fields.object("augment");
   TrainOptions out;
   out.arch = arch(fields.object("arch"));
   out.seed = fields.integer("seed");
   out.train = open_data_of(fields.value("train"), "train");
   out.test = open_data_of(fields.value("test"), "test");
   out.transform = transform(fields.object("transform"));
-  out.augment = {augment.integer("cropPadding"), augment.boolean("flip")};
+  out.augment = augment(fields.object("augment"));
+  out.decode = one_of(fields, "decode", {"exact", "fast"});
+  out.keepDecoded = at_least(fields, "keepDecoded", 0);
   out.epochs = fields.integer("epochs");
   out.batchSize = fields.integer("batchSize");
   out.learningRate = fields.number("learningRate");
@@ -240,7 +342,7 @@ ConvertOptions read_convert_options(const Napi::Value& value) {
   ConvertOptions out;
   out.input = fields.string("input");
   out.output = fields.string("output");
-  out.format = one_of(fields, "format", "torch", "safetensors");
+  out.format = one_of(fields, "format", {"torch", "safetensors"});
   out.float32 = fields.boolean("float32");
   out.dictionary = fields.string("dictionary");
   out.metadata = fields.dictionary("metadata");
@@ -262,7 +364,7 @@ TraceOptions read_trace_options(const Napi::Value& value) {
   const Fields fields(value, "");
   return {arch(fields.object("arch")), fields.string("checkpoint"),
           fields.integer("seed"),      fields.string("input"),
-          fields.string("output"),     one_of(fields, "precision", "float32", "float64"),
+          fields.string("output"),     one_of(fields, "precision", {"float32", "float64"}),
           fields.integer("threads")};
 }
 

@@ -4,6 +4,7 @@
 #include "addon/napi_env.h"
 #include "checkpoint/convert.h"
 #include "data/dataset.h"
+#include "data/load_pass.h"
 #include "extract/extract.h"
 #include "linalg/neighbours.h"
 #include "models/probe.h"
@@ -26,6 +27,20 @@ std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std:
 TransformOptions read_transform_options(const Napi::Value& value);
 ArchOptions read_arch_options(const Napi::Value& value);
 OpenDataOptions read_open_data_options(const Napi::Value& value);
+LoadPassOptions read_load_pass_options(const Napi::Value& value);
+Region read_region(const Napi::Value& value, const std::string& field);
+// What randomBoxes takes: the sizes and counts beside AugmentOptions' own fields.
+struct RandomBoxesOptions {
+  int64_t width = 0, height = 0, seed = 0, epoch = 0, count = 0;
+  AugmentOptions augment;
+};
+struct HashPixelsOptions {
+  std::shared_ptr<const DataSet> data;
+  TransformOptions transform;
+  int64_t workers = 1;
+};
+HashPixelsOptions read_hash_pixels_options(const Napi::Value& value);
+RandomBoxesOptions read_random_boxes_options(const Napi::Value& value);
 TrainOptions read_train_options(const Napi::Value& value);
 ExtractOptions read_extract_options(const Napi::Value& value);
 NeighboursOptions read_neighbours_options(const Napi::Value& value);

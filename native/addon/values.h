@@ -5,6 +5,7 @@
 
 #include "addon/job.h"
 #include "addon/napi_env.h"
+#include "data/loader.h"
 #include "runtime/failure.h"
 
 namespace mode_ensemble::addon {
@@ -42,6 +43,16 @@ Napi::Value guarded(const Napi::CallbackInfo& info) {
 inline Napi::Function sink_of(const Napi::CallbackInfo& info) {
   if (!info[1].IsFunction()) throw Error(ErrorCode::config, "sink: expected a function.");
   return info[1].As<Napi::Function>();
+}
+
+// Where a set's bad images are listed: {name, reason}.
+inline Napi::Array skipped_list(Napi::Env env, const std::vector<SkippedImage>& images) {
+  return to_array(env, images, [&](const SkippedImage& image) {
+    auto out = Napi::Object::New(env);
+    out["name"] = image.name;
+    out["reason"] = image.reason;
+    return out;
+  });
 }
 
 // Exports of each room, added to the module by init().

@@ -46,20 +46,29 @@ void check_dimensions(const std::string& name, const char* format, uint64_t widt
   }
 }
 
-PixelView pixels_of(const std::string& name, const Sample& sample, Image& image) {
-  if (sample.pixels.data) return sample.pixels;
-  decode_image(name, sample.file, image);
-  return image.view();
-}
-
-void decode_image(const std::string& name, std::span<const uint8_t> bytes, Image& image) {
-  if (begins_with(bytes, kJpegStart)) return decode_jpeg(name, bytes, image);
-  if (begins_with(bytes, kPngStart)) return decode_png(name, bytes, image);
+void decode_part(const std::string& name, std::span<const uint8_t> bytes, DecodeMode mode,
+                 const DecodeChoice& choice, DecodedPart& part) {
+  if (begins_with(bytes, kJpegStart)) return decode_jpeg(name, bytes, mode, choice, part);
+  if (begins_with(bytes, kPngStart)) return decode_png(name, bytes, choice, part);
   if (bytes.empty())
     throw Error(ErrorCode::data, name + ": expected a JPEG or PNG image, found an empty file.");
   throw Error(ErrorCode::data, name + ": expected a JPEG or PNG image, found a file of " +
                                    grouped(bytes.size()) + " bytes that begins with " +
                                    hex_of(bytes.first(std::min<size_t>(bytes.size(), 8))) + ".");
+}
+
+void decode_image(const std::string& name, std::span<const uint8_t> bytes, Image& image) {
+  DecodedPart whole;
+  whole.image = std::move(image);
+  const auto all = [](int width, int height) { return DecodeWish{{0, 0, width, height}, 1}; };
+  decode_part(name, bytes, DecodeMode::exact, all, whole);
+  image = std::move(whole.image);
+}
+
+PixelView pixels_of(const std::string& name, const Sample& sample, Image& image) {
+  if (sample.pixels.data) return sample.pixels;
+  decode_image(name, sample.file, image);
+  return image.view();
 }
 
 }  // namespace mode_ensemble

@@ -3,10 +3,14 @@
 //
 // What Pillow accepts is accepted and the rest refused: a file that ends too early is an error (the source
 // below never makes up bytes: it runs dry, as Pillow's does), while what libjpeg only warns of is not.
+//
+// Of a part that is wanted, only its rows and columns go through the inverse DCT, chroma upsampling and
+// colour conversion; the entropy-coded data have to be gone through all the same, in exact mode to the end.
 #include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
+#include <vector>
 
 // clang-format off
 #include <jpeglib.h>  // after cstddef and cstdio: it needs size_t and FILE
@@ -77,10 +81,25 @@ class JpegDecoder {
     return jpeg_read_header(&info_, TRUE) == JPEG_SUSPENDED ? Step::out_of_bytes : Step::done;
   }
 
-  Step start(J_COLOR_SPACE output) {
+  Step start(J_COLOR_SPACE output, int shrink) {
     if (setjmp(errors_.jump)) return Step::failed;
     info_.out_color_space = output;
+    info_.scale_num = 1;
+    info_.scale_denom = static_cast<unsigned>(shrink);
     return jpeg_start_decompress(&info_) ? Step::done : Step::out_of_bytes;
+  }
+
+  // From here on rows begin at *left and have *width pixels: at least those asked for.
+  Step keep_columns(JDIMENSION* left, JDIMENSION* width) {
+    if (setjmp(errors_.jump)) return Step::failed;
+    jpeg_crop_scanline(&info_, left, width);
+    return Step::done;
+  }
+
+  Step skip_rows(JDIMENSION count) {
+    if (setjmp(errors_.jump)) return Step::failed;
+    // Where bytes run out in between, the next row that is read finds it out.
+    return jpeg_skip_scanlines(&info_, count) == count ? Step::done : Step::out_of_bytes;
   }
 
   Step read_row(uint8_t* row) {
@@ -121,13 +140,51 @@ void inverted_cmyk_to_rgb(const uint8_t* from, int width, uint8_t* to) {
                                    decoder.message() + ").");
 }
 
+// libjpeg can leave out rows and columns of any image, but the arithmetic at the borders is that of the whole
+// image only for the usual chroma samplings (tested for these, at every border).
+bool can_leave_out(const jpeg_decompress_struct& info) {
+  if (info.num_components == 1) return true;
+  if (info.num_components != 3) return false;
+  const jpeg_component_info* part = info.comp_info;
+  const bool usual_chroma = part[1].h_samp_factor == 1 && part[1].v_samp_factor == 1 &&
+                            part[2].h_samp_factor == 1 && part[2].v_samp_factor == 1;
+  const bool usual_luma = part[0].h_samp_factor <= 2 && part[0].v_samp_factor <= part[0].h_samp_factor;
+  return usual_chroma && usual_luma;
+}
+
+// The wanted part in the pixels of an image that is `shrink` times smaller, and what a resampling filter may
+// touch around it.
+Region shrunk(const Region& region, int shrink, int width, int height) {
+  if (shrink == 1) return region;
+  const int left = region.left / shrink, top = region.top / shrink;
+  const int right = std::min((region.left + region.width + shrink - 1) / shrink, width);
+  const int bottom = std::min((region.top + region.height + shrink - 1) / shrink, height);
+  return {left, top, right - left, bottom - top};
+}
+
+// Chroma upsampling looks one pixel to each side, so what is decoded is a little more than what is wanted.
+constexpr int kMargin = 8;
+
+Region with_margin(const Region& region, int width, int height) {
+  const int left = std::max(region.left - kMargin, 0), top = std::max(region.top - kMargin, 0);
+  return {left, top, std::min(region.left + region.width + kMargin, width) - left,
+          std::min(region.top + region.height + kMargin, height) - top};
+}
+
+void to_rgb(const uint8_t* row, int components, int width, uint8_t* to) {
+  if (components == 4) return inverted_cmyk_to_rgb(row, width, to);
+  for (int x = 0; x < width; ++x) to[3 * x] = to[3 * x + 1] = to[3 * x + 2] = row[x];
+}
+
 }  // namespace
 
-void decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, Image& image) {
+void decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, DecodeMode mode,
+                 const DecodeChoice& choice, DecodedPart& part) {
   JpegDecoder decoder(bytes);
-  Step step = decoder.read_header();
-  if (step != Step::done) refuse(name, step, decoder, bytes.size());
-
+  const auto check = [&](Step step) {
+    if (step != Step::done) refuse(name, step, decoder, bytes.size());
+  };
+  check(decoder.read_header());
   const jpeg_decompress_struct& info = decoder.info();
   const int components = info.num_components;
   if ((components != 1 && components != 3 && components != 4) || info.data_precision != 8) {
@@ -138,23 +195,37 @@ void decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, Image&
   // Arithmetic coding has no such bound.
   const uint64_t pixels_per_byte = info.arith_code ? kMaxImagePixels : kJpegPixelsPerByte;
   check_dimensions(name, "JPEG", info.image_width, info.image_height, bytes.size(), pixels_per_byte);
+  part.width = static_cast<int>(info.image_width);
+  part.height = static_cast<int>(info.image_height);
+  const DecodeWish wish = choice(part.width, part.height);
+  part.shrink = mode == DecodeMode::fast ? wish.most_shrink : 1;
+  check(decoder.start(components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK, part.shrink));
 
-  step = decoder.start(components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK);
-  if (step != Step::done) refuse(name, step, decoder, bytes.size());
-
-  image.width = static_cast<int>(info.output_width);
-  image.height = static_cast<int>(info.output_height);
-  image.pixels.resize(size_t{3} * info.output_width * info.output_height);
-  std::vector<uint8_t> row(components == 3 ? 0 : size_t{info.output_width} * components);
-  for (int y = 0; y < image.height; ++y) {
-    uint8_t* to = image.pixels.data() + size_t{3} * image.width * y;
-    step = decoder.read_row(components == 3 ? to : row.data());
-    if (step != Step::done) refuse(name, step, decoder, bytes.size());
-    if (components == 4) inverted_cmyk_to_rgb(row.data(), image.width, to);
-    if (components == 1) {
-      for (int x = 0; x < image.width; ++x) to[3 * x] = to[3 * x + 1] = to[3 * x + 2] = row[x];
-    }
+  const auto width = static_cast<int>(info.output_width), height = static_cast<int>(info.output_height);
+  part.held = {0, 0, width, height};
+  if (can_leave_out(info))
+    part.held = with_margin(shrunk(wish.region, part.shrink, width, height), width, height);
+  if (part.held.width < width) {
+    auto left = static_cast<JDIMENSION>(part.held.left), columns = static_cast<JDIMENSION>(part.held.width);
+    check(decoder.keep_columns(&left, &columns));
+    part.held.left = static_cast<int>(left);
+    part.held.width = static_cast<int>(columns);
   }
+  if (part.held.top > 0) check(decoder.skip_rows(static_cast<JDIMENSION>(part.held.top)));
+
+  uint8_t* to = part.image.make(part.held.width, part.held.height);
+  const size_t row_bytes = size_t{3} * static_cast<size_t>(part.held.width);
+  std::vector<uint8_t> row(components == 3 ? 0 : static_cast<size_t>(part.held.width) * components);
+  for (int y = 0; y < part.held.height; ++y, to += row_bytes) {
+    check(decoder.read_row(components == 3 ? to : row.data()));
+    if (components != 3) to_rgb(row.data(), components, part.held.width, to);
+  }
+  const int below = height - part.held.top - part.held.height;
+  if (mode == DecodeMode::fast || below == 0) return;
+  // Is the rest of the file there? Its last row can only be had after all the others.
+  if (below > 1) check(decoder.skip_rows(static_cast<JDIMENSION>(below - 1)));
+  row.resize(row_bytes);
+  check(decoder.read_row(row.data()));
 }
 
 }  // namespace mode_ensemble

@@ -113,7 +113,7 @@ class PngDecoder {
                                    grouped(bytes) + " bytes (" + decoder.message() + ").");
 }
 
-void palette_to_rgb(const png_color* palette, const std::vector<uint8_t>& from, std::vector<uint8_t>& to) {
+void palette_to_rgb(const png_color* palette, const std::vector<uint8_t>& from, uint8_t* to) {
   for (size_t i = 0; i < from.size(); ++i) {
     const png_color& color = palette[from[i]];
     to[3 * i] = color.red, to[3 * i + 1] = color.green, to[3 * i + 2] = color.blue;
@@ -122,28 +122,34 @@ void palette_to_rgb(const png_color* palette, const std::vector<uint8_t>& from, 
 
 }  // namespace
 
-void decode_png(const std::string& name, std::span<const uint8_t> bytes, Image& image) {
+// Always all of it: a row cannot be had without those above, and libpng checks each chunk when it has read
+// it.
+void decode_png(const std::string& name, std::span<const uint8_t> bytes, const DecodeChoice& choice,
+                DecodedPart& part) {
   PngDecoder decoder(bytes);
   if (!decoder.read_header()) refuse(name, decoder, bytes.size());
   check_dimensions(name, "PNG", decoder.width, decoder.height, bytes.size(), kPngPixelsPerByte);
   if (!decoder.start()) refuse(name, decoder, bytes.size());
 
-  image.width = static_cast<int>(decoder.width);
-  image.height = static_cast<int>(decoder.height);
+  part.width = static_cast<int>(decoder.width);
+  part.height = static_cast<int>(decoder.height);
+  choice(part.width, part.height);  // may refuse the size
+  part.shrink = 1;
+  part.held = {0, 0, part.width, part.height};
   const size_t count = size_t{decoder.width} * decoder.height;
-  image.pixels.resize(3 * count);
+  uint8_t* pixels = part.image.make(part.width, part.height);
   if (decoder.row_bytes == size_t{3} * decoder.width) {
-    if (!decoder.read_rows(image.pixels.data())) refuse(name, decoder, bytes.size());
+    if (!decoder.read_rows(pixels)) refuse(name, decoder, bytes.size());
     return;
   }
   std::vector<uint8_t> rows(decoder.row_bytes * decoder.height);
   if (!decoder.read_rows(rows.data())) refuse(name, decoder, bytes.size());
-  if (decoder.color == PNG_COLOR_TYPE_PALETTE) return palette_to_rgb(decoder.palette, rows, image.pixels);
+  if (decoder.color == PNG_COLOR_TYPE_PALETTE) return palette_to_rgb(decoder.palette, rows, pixels);
   // Gray, with or without alpha: 8 bits, or 16 with the high byte first.
   const bool wide = decoder.row_bytes == size_t{2} * decoder.width;
   for (size_t i = 0; i < count; ++i) {
     const uint8_t gray = !wide ? rows[i] : rows[2 * i] > 0 ? 255 : rows[2 * i + 1];
-    image.pixels[3 * i] = image.pixels[3 * i + 1] = image.pixels[3 * i + 2] = gray;
+    pixels[3 * i] = pixels[3 * i + 1] = pixels[3 * i + 2] = gray;
   }
 }
 

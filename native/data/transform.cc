@@ -1,10 +1,8 @@
 #include "data/transform.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "data/decode.h"
-#include "data/resize.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
@@ -20,33 +18,36 @@ int64_t crop_start(int64_t side, int64_t crop) { return std::llrint(static_cast<
 
 }  // namespace
 
-void apply_transform(const PixelView& from, const TransformOptions& transform, const std::string& name,
-                     Image& to) {
-  int64_t width = transform.resize, height = transform.resize;
+Framing evaluation_framing(const TransformOptions& transform, int width, int height,
+                           const std::function<std::string()>& name) {
+  int64_t wide = transform.resize, high = transform.resize;
   if (transform.fit == "short") {
-    const bool wide = from.width > from.height;
-    const int64_t other =
-        longer(transform.resize, wide ? from.height : from.width, wide ? from.width : from.height);
-    (wide ? width : height) = other;
+    const bool lies = width > height;
+    const int64_t other = longer(transform.resize, lies ? height : width, lies ? width : height);
+    (lies ? wide : high) = other;
     // A strip of an image one pixel wide would grow without bound.
     if (other > static_cast<int64_t>(kMaxImagePixels) / transform.resize)
-      throw Error(ErrorCode::data, name + ": an image of " + std::to_string(from.width) + " × " +
-                                       std::to_string(from.height) + " is too long to be resized to " +
+      throw Error(ErrorCode::data, name() + ": an image of " + std::to_string(width) + " × " +
+                                       std::to_string(height) + " is too long to be resized to " +
                                        std::to_string(transform.resize) + ".");
   }
-  const auto filter = transform.filter == "bicubic" ? Filter::bicubic : Filter::bilinear;
-  if (width == transform.crop && height == transform.crop) {
-    resize_to(from, static_cast<int>(width), static_cast<int>(height), filter, to);
-    return;
-  }
-  Image sized;
-  resize_to(from, static_cast<int>(width), static_cast<int>(height), filter, sized);
-  const int64_t left = crop_start(width, transform.crop), top = crop_start(height, transform.crop);
-  to.width = to.height = static_cast<int>(transform.crop);
-  const auto row = static_cast<size_t>(3 * transform.crop);
-  to.pixels.resize(row * static_cast<size_t>(transform.crop));
-  for (int64_t y = 0; y < transform.crop; ++y)
-    std::copy_n(sized.pixels.data() + 3 * ((top + y) * width + left), row, to.pixels.data() + row * y);
+  const auto side = static_cast<int>(transform.crop);
+  Framing framing;
+  framing.box = {0, 0, width, height};
+  framing.width = static_cast<int>(wide);
+  framing.height = static_cast<int>(high);
+  framing.window = {static_cast<int>(crop_start(wide, side)), static_cast<int>(crop_start(high, side)), side,
+                    side};
+  return framing;
+}
+
+Framing box_framing(const TransformOptions& transform, const Region& box) {
+  const auto side = static_cast<int>(transform.crop);
+  Framing framing;
+  framing.box = box;
+  framing.width = framing.height = side;
+  framing.window = {0, 0, side, side};
+  return framing;
 }
 
 }  // namespace mode_ensemble

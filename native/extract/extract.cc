@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/weights.h"
-#include "data/loader.h"
+#include "data/tensor_loader.h"
 #include "extract/feature_file.h"
 #include "models/layers.h"
 #include "models/network.h"
@@ -12,6 +12,8 @@
 
 namespace mode_ensemble {
 namespace {
+
+constexpr size_t kSkippedListed = 100;
 
 struct Member {
   std::unique_ptr<Network> network;
@@ -79,15 +81,15 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   }
   const auto start = std::chrono::steady_clock::now();
   LoaderOptions settings;
-  settings.transform = options.transform;
+  settings.prepare.transform = options.transform;
+  settings.prepare.type = pixel_type_of(options.precision);
   settings.batchSize = options.batchSize;
   settings.workers = options.workers;
-  Loader loader(options.data, settings);
+  TensorLoader loader(options.data, settings);
   const int64_t size = options.data->reader->size();
   ProgressMeter meter(context, "extract", size);
   ExtractResult result;
   Batch batch;
-  int64_t seen = 0;
   while (loader.next(batch)) {
     const int64_t rows = batch.images.size(0);
     for (size_t i = 0; i < members.size() && rows > 0; ++i) {
@@ -98,13 +100,11 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
       members[i].file->append(columns.rows);
     }
     result.count += rows;
-    const int64_t read = std::min(options.batchSize, size - seen);
-    seen += read;
-    meter.add(read);
+    meter.add(batch.read);
   }
-  result.skipped = loader.skipped();
-  result.skippedCount = static_cast<int64_t>(result.skipped.size());
-  if (result.skipped.size() > 100) result.skipped.resize(100);
+  result.skippedCount = loader.loader().skipped_count();
+  for (const SkippedImage& image : loader.loader().skipped())
+    if (result.skipped.size() < kSkippedListed) result.skipped.push_back(image);
   if (result.count == 0) throw Error(ErrorCode::data, "No image of the set could be read.");
   context.throw_if_aborted();
   for (auto& member : members) member.file->commit();

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
+#include "data/loader.h"
 #include "models/registry.h"
 #include "runtime/context.h"
 
@@ -30,7 +30,7 @@ struct ExtractOptions {
 
 struct ExtractResult {
   int64_t count = 0;
-  std::vector<std::string> skipped;  // the first hundred names
+  std::vector<SkippedImage> skipped;  // the first hundred
   int64_t skippedCount = 0;
   double seconds = 0;
 };

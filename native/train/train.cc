@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "checkpoint/weights.h"
-#include "data/loader.h"
+#include "data/tensor_loader.h"
 #include "models/network.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
@@ -41,22 +41,30 @@ void check(const TrainOptions& options) {
 
 LoaderOptions loader_options(const TrainOptions& options) {
   LoaderOptions loader;
-  loader.transform = options.transform;
+  loader.prepare.transform = options.transform;
+  loader.prepare.type = pixel_type_of(options.precision);
   loader.batchSize = options.batchSize;
   loader.workers = options.workers;
-  loader.seed = static_cast<uint64_t>(options.seed);
+  loader.keepDecoded = static_cast<uint64_t>(options.keepDecoded);
+  return loader;
+}
+
+LoaderOptions training_loader_options(const TrainOptions& options, int64_t epoch) {
+  auto loader = loader_options(options);
+  loader.prepare.training = true;
+  loader.prepare.augment = options.augment;
+  loader.prepare.decode = options.decode == "fast" ? DecodeMode::fast : DecodeMode::exact;
+  loader.prepare.seed = loader.sampler.seed = static_cast<uint64_t>(options.seed);
+  loader.prepare.epoch = loader.sampler.epoch = static_cast<uint64_t>(epoch);
+  loader.sampler.shuffle = true;
   return loader;
 }
 
 Part train_epoch(Network& network, Sgd& sgd, const TrainOptions& options, int64_t epoch, double rate,
                  JobContext& context) {
-  auto settings = loader_options(options);
-  settings.augment = options.augment;
-  settings.shuffle = true;
-  settings.epoch = static_cast<uint64_t>(epoch);
   Part part;
   const auto start = Clock::now();
-  Loader loader(options.train, settings);
+  TensorLoader loader(options.train, training_loader_options(options, epoch));
   ProgressMeter meter(context, "train", options.train->reader->size());
   Batch batch;
   auto loss_sum = at::zeros({}, at::kDouble);
@@ -89,7 +97,7 @@ Part test_epoch(Network& network, const TrainOptions& options, JobContext& conte
   const c10::NoGradGuard no_grad;
   Part part;
   const auto start = Clock::now();
-  Loader loader(options.test, loader_options(options));
+  TensorLoader loader(options.test, loader_options(options));
   ProgressMeter meter(context, "test", options.test->reader->size());
   Batch batch;
   int64_t right = 0;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "data/augment.h"
 #include "data/dataset.h"
 #include "models/registry.h"
 #include "runtime/context.h"
@@ -18,6 +19,8 @@ struct TrainOptions {
   std::shared_ptr<const DataSet> train, test;
   TransformOptions transform;
   AugmentOptions augment;
+  std::string decode;       // exact | fast
+  int64_t keepDecoded = 0;  // bytes, see LoaderOptions
   int64_t epochs = 0;
   int64_t batchSize = 0;
   double learningRate = 0, momentum = 0, weightDecay = 0;

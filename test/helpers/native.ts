@@ -1,4 +1,5 @@
 import type {
+  AugmentOptions,
   DataHandle,
   ExtractOptions,
   JobEvent,
@@ -27,6 +28,15 @@ export function open(options: Partial<OpenDataOptions> & { path: string }): Prom
 }
 
 /** Options of a small training job; everything can be overridden. */
+/** The paper's random crop and flip for CIFAR-10. */
+export const AUGMENT: AugmentOptions = {
+  crop: 'padded',
+  cropPadding: 4,
+  scale: [0.08, 1],
+  ratio: [3 / 4, 4 / 3],
+  flip: true,
+};
+
 export function trainOptions(
   train: DataHandle,
   test: DataHandle,
@@ -39,7 +49,9 @@ export function trainOptions(
     train,
     test,
     transform: CIFAR_TRANSFORM,
-    augment: { cropPadding: 4, flip: true },
+    augment: AUGMENT,
+    decode: 'exact',
+    keepDecoded: 0,
     epochs: 1,
     batchSize: 32,
     learningRate: 0.05,

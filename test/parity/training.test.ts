@@ -7,7 +7,7 @@ import type { EpochEvent, Precision } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { writeCifar } from '../helpers/cifar.js';
 import { extractOne } from '../helpers/features.js';
-import { open, trainOptions } from '../helpers/native.js';
+import { AUGMENT, open, trainOptions } from '../helpers/native.js';
 import { initWeights, relativeError } from '../helpers/networks.js';
 import { floats, readTensors, type Tensor } from '../helpers/safetensors.js';
 
@@ -62,7 +62,7 @@ for (const fixture of fixtures.cases) {
       const options = trainOptions(data.handle, data.handle, checkpoint, {
         arch,
         seed,
-        augment: { cropPadding: 0, flip: false },
+        augment: { ...AUGMENT, cropPadding: 0, flip: false },
         epochs: losses.length,
         batchSize: 64,
         learningRate: 0.02,

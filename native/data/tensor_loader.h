@@ -1,0 +1,34 @@
+// The loader's batches as tensors.
+#pragma once
+#include <ATen/ATen.h>
+
+#include "data/loader.h"
+
+namespace mode_ensemble {
+
+struct Batch {
+  at::Tensor images;  // [N, 3, S, S] of the type asked for, channels-last
+  at::Tensor labels;  // [N] int64
+  int64_t read = 0;   // N, and the bad images that were passed over
+};
+
+// Float32 or bfloat16, as the network computes: bfloat16 is what autocast would make of the pixels first
+// thing.
+PixelType pixel_type_of(const std::string& precision);
+
+// Slots are page-locked where there is a GPU to copy them to.
+class TensorLoader {
+ public:
+  TensorLoader(std::shared_ptr<const DataSet> data, const LoaderOptions& options);
+
+  // As Loader::next. The tensors stay valid until the next call.
+  bool next(Batch& batch);
+  const Loader& loader() const { return loader_; }
+
+ private:
+  PixelType type_;
+  int64_t side_;
+  Loader loader_;
+};
+
+}  // namespace mode_ensemble
