@@ -1,7 +1,7 @@
-import { readdir, stat, unlink } from 'node:fs/promises';
+import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, ModeEnsembleError } from '../config/errors.js';
-import { ioError } from '../config/files.js';
+import { ioError, writeFileAtomic } from '../config/files.js';
 import { openSafetensors, readFloat32, readInt64, type Safetensors, tensorInfo } from './safetensors.js';
 
 const KEY = /^[0-9a-f]{64}$/;
@@ -94,6 +94,26 @@ export class FeatureStore {
       if (hasCode(error, 'E_DATA') || isAbsent(error)) return false;
       throw error;
     }
+  }
+
+  /** Keeps the names of the images that the file of this key does without. @throws ModeEnsembleError E_IO */
+  async writeSkipped(key: string, names: readonly string[]): Promise<void> {
+    await writeFileAtomic(this.skippedPath(key), `${JSON.stringify(names, null, 2)}\n`);
+  }
+
+  /** The names that writeSkipped kept; none where they are not known. */
+  async readSkipped(key: string): Promise<string[]> {
+    try {
+      const names: unknown = JSON.parse(await readFile(this.skippedPath(key), 'utf8'));
+      return Array.isArray(names) ? names.filter((name) => typeof name === 'string') : [];
+    } catch {
+      // The names are for people; the features are whole without them.
+      return [];
+    }
+  }
+
+  private skippedPath(key: string): string {
+    return this.path(key).replace(/safetensors$/, 'skipped.json');
   }
 
   /** By key (then the file must carry that key) or by path. @throws ModeEnsembleError E_DATA, E_IO */
