@@ -2,6 +2,7 @@ import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, ModeEnsembleError } from '../config/errors.js';
 import { ioError, writeFileAtomic } from '../config/files.js';
+import type { SkippedImage } from '../native/contract.js';
 import { openSafetensors, readFloat32, readInt64, type Safetensors, tensorInfo } from './safetensors.js';
 
 const KEY = /^[0-9a-f]{64}$/;
@@ -96,18 +97,18 @@ export class FeatureStore {
     }
   }
 
-  /** Keeps the names of the images that the file of this key does without. @throws ModeEnsembleError E_IO */
-  async writeSkipped(key: string, names: readonly string[]): Promise<void> {
-    await writeFileAtomic(this.skippedPath(key), `${JSON.stringify(names, null, 2)}\n`);
+  /** Keeps which images the file of this key does without, and why. @throws ModeEnsembleError E_IO */
+  async writeSkipped(key: string, images: readonly SkippedImage[]): Promise<void> {
+    await writeFileAtomic(this.skippedPath(key), `${JSON.stringify(images, null, 2)}\n`);
   }
 
-  /** The names that writeSkipped kept; none where they are not known. */
-  async readSkipped(key: string): Promise<string[]> {
+  /** What writeSkipped kept; nothing where it is not known. */
+  async readSkipped(key: string): Promise<SkippedImage[]> {
     try {
-      const names: unknown = JSON.parse(await readFile(this.skippedPath(key), 'utf8'));
-      return Array.isArray(names) ? names.filter((name) => typeof name === 'string') : [];
+      const images: unknown = JSON.parse(await readFile(this.skippedPath(key), 'utf8'));
+      return Array.isArray(images) ? images.filter(isSkippedImage) : [];
     } catch {
-      // The names are for people; the features are whole without them.
+      // The list is for people; the features are whole without it.
       return [];
     }
   }
@@ -162,4 +163,8 @@ export class FeatureStore {
 
 function isAbsent(error: unknown): boolean {
   return error instanceof Error && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+}
+
+function isSkippedImage(value: SkippedImage | null): value is SkippedImage {
+  return typeof value?.name === 'string' && typeof value.reason === 'string';
 }

@@ -2,7 +2,7 @@ import type { DataSet } from '../data/open.js';
 import { EXTRACTOR_VERSION, featureKey } from '../features/key.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
 import { archOptions, type ModeArch } from '../modes/arch.js';
-import type { Addon, Precision, TransformOptions } from '../native/contract.js';
+import type { Addon, Precision, SkippedImage, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import type { EvaluateServices } from './evaluate.js';
@@ -52,8 +52,8 @@ export interface ExtractedFeatures {
   reused: number;
   /** Images passed over because they cannot be decoded, by the set's name; sets without any are left out. */
   skipped: Record<string, number>;
-  /** Names of these images, the first hundred; those of files that an earlier version made are not known. */
-  skippedImages: Record<string, string[]>;
+  /** These images and what is wrong with them, the first hundred; those of files that an earlier version made are not known. */
+  skippedImages: Record<string, SkippedImage[]>;
 }
 
 /** What an evaluation asks of native code, from this addon. */
@@ -158,9 +158,12 @@ async function tellSkipped(
   const skipped = set.count - (await FeatureFile.open(first.path)).count;
   if (skipped === 0) return;
   result.skipped[label] = skipped;
-  const names = await store.readSkipped(first.key);
-  if (names.length > 0) result.skippedImages[label] = names;
-  const shown = names.slice(0, NAMES_SHOWN).join(', ');
+  const images = await store.readSkipped(first.key);
+  if (images.length > 0) result.skippedImages[label] = images;
+  const shown = images
+    .slice(0, NAMES_SHOWN)
+    .map(({ name }) => name)
+    .join(', ');
   const more = skipped > NAMES_SHOWN ? ` and ${skipped - NAMES_SHOWN} more` : '';
   const what = `${skipped} of ${set.count} images cannot be decoded and are passed over`;
   const message = `${label}: ${what}${shown === '' ? '' : `: ${shown}${more}`}`;

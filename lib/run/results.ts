@@ -5,13 +5,14 @@ import { writeFileAtomic } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import { joinMembers } from '../ensemble/index.js';
 import { describeConvention } from '../metrics/index.js';
+import type { SkippedImage } from '../native/contract.js';
 import { summarizeRows } from '../report/summary.js';
 import type { Evaluation, ResultRow } from './types.js';
 
-/** Images passed over because they cannot be decoded, by data set: how many, and the first hundred's names. */
+/** Images passed over because they cannot be decoded, by data set: how many, and the first hundred. */
 export interface SkippedImages {
   skipped: Record<string, number>;
-  skippedImages: Record<string, string[]>;
+  skippedImages: Record<string, SkippedImage[]>;
 }
 
 export { formatTables } from '../report/tables.js';

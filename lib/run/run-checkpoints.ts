@@ -10,7 +10,7 @@ import { joinMembers, meanOverModes } from '../ensemble/index.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
 import { accuracy, type Summary, summarize } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
-import type { Addon, Precision } from '../native/contract.js';
+import type { Addon, Precision, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, needsTrainFeatures } from './experiment.js';
@@ -75,9 +75,9 @@ export interface CleanResult {
   top1: Summary;
   /** All members together; absent for a single one. */
   ensemble?: AccuracyRow | undefined;
-  /** Images passed over because they cannot be decoded, by data set: how many, and the first hundred's names. */
+  /** Images passed over because they cannot be decoded, by data set: how many, and the first hundred. */
   skipped: Record<string, number>;
-  skippedImages: Record<string, string[]>;
+  skippedImages: Record<string, SkippedImage[]>;
 }
 
 /**

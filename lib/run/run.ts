@@ -9,7 +9,7 @@ import type { FoundSet } from '../data/suite.js';
 import { FeatureStore } from '../features/store.js';
 import { weightsHash } from '../modes/find.js';
 import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.js';
-import type { Addon } from '../native/contract.js';
+import type { Addon, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { needsTrainFeatures, type Plan, planExperiment } from './experiment.js';
@@ -45,8 +45,8 @@ export interface RunResult {
   features: { made: number; reused: number };
   /** Images passed over because they cannot be decoded, by data set; only with skipBadImages. */
   skipped: Record<string, number>;
-  /** Names of these images, as far as they are known, the first hundred. */
-  skippedImages: Record<string, string[]>;
+  /** These images and what is wrong with them, as far as they are known, the first hundred. */
+  skippedImages: Record<string, SkippedImage[]>;
 }
 
 /** The sets of an experiment, opened. */

@@ -114,7 +114,8 @@ test('bad images stop a run, unless they are to be passed over and counted', asy
   assert.deepEqual(result.skipped, { a: 4, B: 4 });
   const warning = 'a: 4 of 20 images cannot be decoded and are passed over: a/0.png, a/1.png, a/2.png and 1 more';
   assert.ok(warnings.includes(warning), warnings.join('\n'));
-  const names = { a: ['a/0.png', 'a/1.png', 'a/2.png', 'a/3.png'], B: ['b/0.png', 'b/1.png', 'b/2.png', 'b/3.png'] };
+  const four = (set: string) => [0, 1, 2, 3].map((index) => ({ name: `${set}/${index}.png`, reason: 'no image' }));
+  const names = { a: four('a'), B: four('b') };
   assert.deepEqual(result.skippedImages, names);
   const results = () => JSON.parse(readFileSync(join(settings.run, 'results.json'), 'utf8'));
   assert.deepEqual([results().skipped, results().skippedImages], [{ a: 4, B: 4 }, names]);
