@@ -13,7 +13,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { resolveArch } from '../lib/modes/arch.js';
-import type { AugmentOptions, DataHandle, LoadPassResult, ReaderName } from '../lib/native/contract.js';
+import type { AugmentOptions, DataHandle, LoadPassResult, OpenDataResult, ReaderName } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
 import { testData } from '../test/helpers/data.js';
 
@@ -79,9 +79,9 @@ function median(numbers: readonly number[]): number {
   return sorted[sorted.length >> 1] ?? Number.NaN;
 }
 
-async function open(reader: ReaderName, path: string, split: string): Promise<DataHandle> {
+function open(reader: ReaderName, path: string, split: string): Promise<OpenDataResult> {
   const usual = { labels: '', root: '', cache: '', threads: 1, skipBadImages: false };
-  return (await addon.openData({ reader, path, split, ...usual }, () => {}).done).handle;
+  return addon.openData({ reader, path, split, ...usual }, () => {}).done;
 }
 
 /** The first pass is warm-up: files come into the system's cache, and the slots' memory from the system. */
@@ -121,9 +121,34 @@ function python(row: Row, workers: number): number | undefined {
   return JSON.parse(lines.at(-1) ?? '{}').imagesPerSecond;
 }
 
+/** How far fast decoding is from exact decoding, over the boxes that training draws. */
+function fastDifference(data: DataHandle, count: number): string {
+  const transform = resolveArch('resnet50').transform;
+  let [changed, sum, values] = [0, 0, 0];
+  for (let index = 0; index < count; index++) {
+    const { width, height } = addon.readImage(data, index, transform);
+    const [left = 0, top = 0, w = 1, h = 1] = addon.randomBoxes({
+      ...{ width, height, scale: RESIZED.scale, ratio: RESIZED.ratio, seed: index, epoch: 0, count: 1 },
+    });
+    const box = { left, top, width: w, height: h };
+    const exact = addon.readImage(data, index, transform, box).pixels;
+    const fast = addon.readImage(data, index, transform, box, 'fast').pixels;
+    let difference = 0;
+    for (let i = 0; i < exact.length; i++) difference += Math.abs((exact[i] ?? 0) - (fast[i] ?? 0));
+    if (difference === 0) continue;
+    changed++;
+    sum += difference;
+    values += exact.length;
+  }
+  const share = ((100 * changed) / count).toFixed(0);
+  const mean = changed > 0 ? (sum / values).toFixed(2) : '0';
+  return `fast decoding changes ${share} % of ${count} images, these by ${mean} of 255 in the mean; the others have the same bits`;
+}
+
 const { cpuCapability, libjpeg } = addon.info();
 console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} threads, ${cpuCapability}; ${libjpeg}`);
-const handles = { images: await open('folder', images, ''), cifar: await open('cifar10', cifar, 'train') };
+const { handle, count } = await open('folder', images, '');
+const handles = { images: handle, cifar: (await open('cifar10', cifar, 'train')).handle };
 for (const workers of values.workers.split(',').map(Number)) {
   for (const row of ROWS) {
     const mine: LoadPassResult[] = [];
@@ -161,3 +186,4 @@ for (const workers of values.workers.split(',').map(Number)) {
     console.log(`  Python ${theirMedian}; ratio ${ratio.toFixed(2)}; at least ${row.target} is asked for: ${verdict}`);
   }
 }
+console.log(fastDifference(handle, count));

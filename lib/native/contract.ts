@@ -470,12 +470,13 @@ export interface Addon {
   randomBoxes(options: RandomBoxesOptions): Int32Array;
   /**
    * The decoded, resized and cropped pixels of one image, uint8 [crop, crop, 3]: for tests and pictures. With a `box`, that
-   * part of the image becomes the square. `width` and `height` are the decoded image's.
+   * part of the image becomes the square. `width` and `height` are the image's own.
    */
   readImage(
     handle: DataHandle,
     index: number,
     transform: TransformOptions,
     box?: Region | null,
+    decode?: DecodeMode,
   ): { pixels: Uint8Array; label: number; name: string; width: number; height: number };
 }

@@ -48,6 +48,8 @@ Napi::Value read_image(const Napi::CallbackInfo& call) {
   options.transform = transform;
   options.type = PixelType::uint8;
   if (call[3].IsObject()) options.box = read_region(call[3], "box");
+  if (call[4].IsString() && call[4].As<Napi::String>().Utf8Value() == "fast")
+    options.decode = DecodeMode::fast;
   const Preparation preparation(options, nullptr);
   Workspace space;
   auto pixels = Napi::Uint8Array::New(env, preparation.bytes());

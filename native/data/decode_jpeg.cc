@@ -102,9 +102,19 @@ class JpegDecoder {
     return jpeg_skip_scanlines(&info_, count) == count ? Step::done : Step::out_of_bytes;
   }
 
-  Step read_row(uint8_t* row) {
+  Step read_rows(uint8_t* rows, size_t stride, int count) {
     if (setjmp(errors_.jump)) return Step::failed;
-    return jpeg_read_scanlines(&info_, &row, 1) == 1 ? Step::done : Step::out_of_bytes;
+    uint8_t* to = rows;  // what changes is local to this side of setjmp
+    for (int left = count; left > 0;) {
+      constexpr int kMost = 16;  // that one inverse DCT gives
+      uint8_t* next[kMost];
+      for (int i = 0; i < kMost; ++i) next[i] = to + stride * static_cast<size_t>(i);
+      const auto got = jpeg_read_scanlines(&info_, next, static_cast<JDIMENSION>(std::min(left, kMost)));
+      if (got == 0) return Step::out_of_bytes;
+      to += stride * got;
+      left -= static_cast<int>(got);
+    }
+    return Step::done;
   }
 
   const jpeg_decompress_struct& info() const { return info_; }
@@ -215,17 +225,22 @@ void decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, Decode
 
   uint8_t* to = part.image.make(part.held.width, part.held.height);
   const size_t row_bytes = size_t{3} * static_cast<size_t>(part.held.width);
-  std::vector<uint8_t> row(components == 3 ? 0 : static_cast<size_t>(part.held.width) * components);
-  for (int y = 0; y < part.held.height; ++y, to += row_bytes) {
-    check(decoder.read_row(components == 3 ? to : row.data()));
-    if (components != 3) to_rgb(row.data(), components, part.held.width, to);
+  std::vector<uint8_t> row;
+  if (components == 3) {
+    check(decoder.read_rows(to, row_bytes, part.held.height));
+  } else {
+    row.resize(static_cast<size_t>(part.held.width) * components);
+    for (int y = 0; y < part.held.height; ++y, to += row_bytes) {
+      check(decoder.read_rows(row.data(), 0, 1));
+      to_rgb(row.data(), components, part.held.width, to);
+    }
   }
   const int below = height - part.held.top - part.held.height;
   if (mode == DecodeMode::fast || below == 0) return;
   // Is the rest of the file there? Its last row can only be had after all the others.
   if (below > 1) check(decoder.skip_rows(static_cast<JDIMENSION>(below - 1)));
   row.resize(row_bytes);
-  check(decoder.read_row(row.data()));
+  check(decoder.read_rows(row.data(), 0, 1));
 }
 
 }  // namespace mode_ensemble

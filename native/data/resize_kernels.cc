@@ -66,39 +66,54 @@ ME_AVX2 inline void store_pixel(uint8_t* to, __m128i pixel) {
   std::memcpy(to, &bytes, 4);  // the fourth byte is the next pixel's, or slack
 }
 
-// Two rows at once, two taps at once: a row's half of the register is R R G G B B 0 0 as 16-bit numbers.
+// Two taps at once of two rows: a row's half of the register is R R G G B B 0 0 as 16-bit numbers.
+ME_AVX2 inline __m256i two_taps(const uint8_t* row0, const uint8_t* row1, __m256i order) {
+  const __m128i two0 = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row0));
+  const __m128i two1 = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row1));
+  return _mm256_shuffle_epi8(_mm256_set_m128i(two1, two0), order);
+}
+
+ME_AVX2 inline void store_two(uint8_t* to0, uint8_t* to1, __m256i sum) {
+  const __m256i words = _mm256_packs_epi32(sum, sum);
+  const __m256i bytes = _mm256_packus_epi16(words, words);
+  store_pixel(to0, _mm256_castsi256_si128(bytes));
+  store_pixel(to1, _mm256_extracti128_si256(bytes, 1));
+}
+
+// Four rows at once, so that weights and places are looked up once for all of them.
 ME_AVX2 void across_avx2(const uint8_t* from, size_t from_stride, int rows, const Taps& taps, uint8_t* to,
                          size_t to_stride) {
-  const __m256i pairs =
+  const __m256i order =
       _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
   const auto outputs = static_cast<int>(taps.first.size());
-  const int half = taps.stride / 2;
-  for (int y = 0; y < rows; y += 2) {
-    // An odd last row goes through both halves.
-    const int other = std::min(y + 1, rows - 1);
-    const uint8_t* line0 = from + from_stride * static_cast<size_t>(y);
-    const uint8_t* line1 = from + from_stride * static_cast<size_t>(other);
-    uint8_t* out0 = to + to_stride * static_cast<size_t>(y);
-    uint8_t* out1 = to + to_stride * static_cast<size_t>(other);
-    for (int x = 0; x < outputs; ++x, out0 += 3, out1 += 3) {
-      const size_t at = size_t{3} * static_cast<size_t>(taps.first[x]);
+  const auto half = static_cast<size_t>(taps.stride / 2);
+  for (int y = 0; y < rows; y += 4) {
+    // Where fewer than four are left, the last one stands for those that are not there.
+    const uint8_t* line[4];
+    uint8_t* out[4];
+    for (int i = 0; i < 4; ++i) {
+      const auto row = static_cast<size_t>(std::min(y + i, rows - 1));
+      line[i] = from + from_stride * row;
+      out[i] = to + to_stride * row;
+    }
+    for (int x = 0; x < outputs; ++x) {
+      size_t at = size_t{3} * static_cast<size_t>(taps.first[x]);
       const uint32_t* low = taps.low.data() + static_cast<size_t>(x) * half;
       const uint32_t* high = taps.high.data() + static_cast<size_t>(x) * half;
-      const uint8_t* pixel0 = line0 + at;
-      const uint8_t* pixel1 = line1 + at;
-      __m256i low_sum = _mm256_set1_epi32(kHalf), high_sum = _mm256_setzero_si256();
-      for (int k = 0; k < taps.count[x]; k += 2, pixel0 += 6, pixel1 += 6, ++low, ++high) {
-        const __m128i two0 = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(pixel0));
-        const __m128i two1 = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(pixel1));
-        const __m256i both = _mm256_shuffle_epi8(_mm256_set_m128i(two1, two0), pairs);
-        low_sum = _mm256_add_epi32(low_sum, _mm256_madd_epi16(both, spread(*low)));
-        high_sum = _mm256_add_epi32(high_sum, _mm256_madd_epi16(both, spread(*high)));
+      __m256i low0 = _mm256_set1_epi32(kHalf), low1 = low0;
+      __m256i high0 = _mm256_setzero_si256(), high1 = high0;
+      for (int k = 0; k < taps.count[x]; k += 2, at += 6, ++low, ++high) {
+        const __m256i low_pair = spread(*low), high_pair = spread(*high);
+        const __m256i upper = two_taps(line[0] + at, line[1] + at, order);
+        const __m256i lower = two_taps(line[2] + at, line[3] + at, order);
+        low0 = _mm256_add_epi32(low0, _mm256_madd_epi16(upper, low_pair));
+        high0 = _mm256_add_epi32(high0, _mm256_madd_epi16(upper, high_pair));
+        low1 = _mm256_add_epi32(low1, _mm256_madd_epi16(lower, low_pair));
+        high1 = _mm256_add_epi32(high1, _mm256_madd_epi16(lower, high_pair));
       }
-      const __m256i sum = joined(low_sum, high_sum);
-      const __m256i words = _mm256_packs_epi32(sum, sum);
-      const __m256i bytes = _mm256_packus_epi16(words, words);
-      store_pixel(out0, _mm256_castsi256_si128(bytes));
-      store_pixel(out1, _mm256_extracti128_si256(bytes, 1));
+      const size_t pixel = size_t{3} * static_cast<size_t>(x);
+      store_two(out[0] + pixel, out[1] + pixel, joined(low0, high0));
+      store_two(out[2] + pixel, out[3] + pixel, joined(low1, high1));
     }
   }
 }
