@@ -21,8 +21,19 @@ export { ConfigError, ERROR_CODES, type ErrorCode, hasCode, ModeEnsembleError } 
 export { completeExperiment, loadExperiment, parseExperiment } from './config/load.js';
 export type { EvaluateSettings, Experiment, ExperimentInput, TrainSettings } from './config/schema.js';
 export { VERSION } from './config/version.js';
+export { type InventorySettings, listSuite, type SetState } from './data/inventory.js';
 export { type DataSet, type OpenDataSettings, openData } from './data/open.js';
-export { type DataSpec, parseDataSpec } from './data/spec.js';
+export { type DataSpec, parseDataSpec, type Split } from './data/spec.js';
+export {
+  type FoundSet,
+  type FoundSuite,
+  findSuite,
+  type OpenSuite,
+  type OpenSuiteSettings,
+  openSuite,
+} from './data/suite.js';
+export { type Archive, getSuite, type Place, SUITES, type Suite, type SuiteSet } from './data/suites.js';
+export { verifyData } from './data/verify.js';
 export {
   DETECTORS,
   type Detector,
@@ -52,6 +63,7 @@ export type {
   ProgressEvent,
   TrainResult,
   TransformOptions,
+  VerifyResult,
 } from './native/contract.js';
 export type { JobHooks } from './native/job.js';
 export { type EvaluateHooks, evaluate } from './run/evaluate.js';
@@ -63,7 +75,7 @@ export {
   type FeatureSets,
   type StageHooks,
 } from './run/extract.js';
-export { writeResults, writeScores } from './run/results.js';
+export { type SkippedImages, writeResults, writeScores } from './run/results.js';
 export { type RunHooks, type RunResult, runExperiment } from './run/run.js';
 export {
   type CheckpointSettings,

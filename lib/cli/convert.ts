@@ -7,6 +7,7 @@ import { inspectCheckpoint } from '../modes/inspect.js';
 import type { Inspection } from '../native/contract.js';
 import type { CommandContext } from './context.js';
 import { fieldOption } from './options.js';
+import { size } from './table.js';
 
 interface Flags {
   inspect?: true;
@@ -104,10 +105,4 @@ function fits({ fits }: Inspection): string {
 
 function short(text: string): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
-}
-
-function size(bytes: number): string {
-  if (bytes < 1000) return `${bytes} bytes`;
-  if (bytes < 1e5) return `${(bytes / 1e3).toFixed(1)} kB`;
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 1)} MB`;
 }

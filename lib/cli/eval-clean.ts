@@ -17,7 +17,8 @@ Examples:
   $ mode-ensemble eval-clean --in builtin:shapes \\
       --checkpoint runs/builtin/modes/cifar-resnet18-w16/seed-1000/checkpoint.safetensors \\
       --checkpoint runs/builtin/modes/cifar-resnet18-w16/seed-1100/checkpoint.safetensors
-  $ mode-ensemble eval-clean --in cifar10:data/cifar-10-batches-bin --checkpoint epoch150.safetensors --arch R18 --json`,
+  $ mode-ensemble eval-clean --in cifar10:data/cifar-10-batches-bin --checkpoint epoch150.safetensors --arch R18 --json
+  $ mode-ensemble eval-clean --suite imagenet --data ~/data --checkpoint checkpoint.pth.tar --arch R50`,
     )
     .action((flags: EvaluationFlags) => evalClean(flags, context));
 }

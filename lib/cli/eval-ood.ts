@@ -11,7 +11,7 @@ import { addEvaluationOptions, checkpointSettings, type EvaluationFlags } from '
 import { collect, collectList, fieldOption, splitList } from './options.js';
 
 interface Flags extends EvaluationFlags {
-  out: string[];
+  out?: string[];
   train?: string;
   detector?: string[];
   ensemble?: string[][];
@@ -27,8 +27,11 @@ export function addEvalOod(program: Command, context: CommandContext): void {
     .summary('OoD detection of modes and of ensembles')
     .description('OoD detection of each mode and of ensembles of them, from one pass of each image through each mode.');
   addEvaluationOptions(command)
-    .requiredOption('--out <spec>', 'OoD data, [NAME=]READER:PATH[?split=test]; may be given many times', collect)
-    .option('--train <spec>', 'training data for detectors that learn from it (default: the train part of --in)')
+    .option('--out <spec>', 'OoD data, [NAME=]READER:PATH[?split=test]; may be given many times', collect)
+    .option(
+      '--train <spec>',
+      'training data for detectors that learn from it (default: the train part of --in or --suite)',
+    )
     .option('--detector <list>', `detectors: ${known.join(', ')} (default: all)`, collectList)
     .addOption(fieldOption('--k <n>', 'k', 'neighbour of the knn detector (default: 50)'))
     .option(
@@ -41,14 +44,16 @@ export function addEvalOod(program: Command, context: CommandContext): void {
     .addHelpText(
       'after',
       `
-A member is named by its seed, or by its file or folder where the checkpoints do not say different seeds.
+A member is named by its seed, or by its file or folder where the checkpoints do not say different seeds. A suite is an
+in-distribution set and the OoD sets it is set against; "mode-ensemble data ls" shows which of them are there.
 
 Examples:
   $ M=runs/builtin/modes/cifar-resnet18-w16
   $ mode-ensemble eval-ood --in builtin:shapes --out builtin:blends --out builtin:strokes --detector msp,energy \\
       --checkpoint $M/seed-1000/checkpoint.safetensors --checkpoint $M/seed-1100/checkpoint.safetensors
   $ mode-ensemble eval-ood --in cifar10:data/cifar-10-batches-bin --out Textures=folder:data/dtd/images \\
-      --checkpoint a.safetensors --checkpoint b.safetensors --k 20 --csv ood.csv --json`,
+      --checkpoint a.safetensors --checkpoint b.safetensors --k 20 --csv ood.csv --json
+  $ mode-ensemble eval-ood --suite cifar10 --data ~/data --checkpoint a.safetensors --checkpoint b.safetensors`,
     )
     .action((flags: Flags) => evalOod(flags, context));
 }
@@ -58,10 +63,10 @@ async function evalOod(flags: Flags, context: CommandContext): Promise<void> {
   const ensembles = flags.ensemble ?? ('all' as const);
   context.kept = flags.features;
   const settings = { ...checkpointSettings(flags), out, train, detectors: detectorsOf(flags), ensembles };
-  const { evaluation, skipped } = await evaluateOod(settings, context.hooks);
+  const { evaluation, ...images } = await evaluateOod(settings, context.hooks);
   if (scores !== undefined) await writeScores(scores, evaluation);
   if (csv !== undefined) await writeFileAtomic(csv, resultsCsv(evaluation.rows));
-  if (flags.json) context.printJson({ ...JSON.parse(resultsJson(evaluation)), skipped });
+  if (flags.json) context.print(resultsJson(evaluation, images));
   else context.print(formatTables(evaluation));
 }
 

@@ -6,10 +6,14 @@ import type { Precision } from '../native/contract.js';
 import type { CheckpointSettings } from '../run/run-checkpoints.js';
 import {
   addMachineOptions,
+  addSuiteOptions,
   addTransformOptions,
+  checkSuite,
   collect,
+  DEFAULT_DATA,
   fieldOption,
   type MachineFlags,
+  type SuiteFlags,
   type TransformFlags,
   transformOverrides,
 } from './options.js';
@@ -17,10 +21,10 @@ import {
 /** Where features are kept that belong to no run. */
 const DEFAULT_FEATURES = 'runs/cache/features';
 
-export interface EvaluationFlags extends MachineFlags, TransformFlags {
+export interface EvaluationFlags extends MachineFlags, SuiteFlags, TransformFlags {
   checkpoint?: string[];
   preprocessing?: string;
-  in: string;
+  in?: string;
   root?: string;
   arch?: string;
   width?: number;
@@ -34,7 +38,8 @@ export interface EvaluationFlags extends MachineFlags, TransformFlags {
 export function addEvaluationOptions(command: Command): Command {
   command
     .option('--checkpoint <file>', 'a mode; may be given many times', collect)
-    .requiredOption('--in <spec>', 'in-distribution data, [NAME=]READER:PATH[?split=test]; its test part by default')
+    .option('--in <spec>', 'in-distribution data, [NAME=]READER:PATH[?split=test]; its test part by default');
+  addSuiteOptions(command, 'a suite, instead of --in')
     .option('--root <dir>', 'base of relative data paths')
     .option('--arch <name>', 'architecture, where the checkpoints do not say it; script:FILE for a TorchScript module')
     .addOption(fieldOption('--width <n>', 'width', 'channels of the first stage, with --arch'))
@@ -46,7 +51,7 @@ export function addEvaluationOptions(command: Command): Command {
     'preprocess as for that architecture, not as the checkpoints say',
   );
   return addTransformOptions(command)
-    .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
+    .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')
     .option('--json', 'print the results as JSON');
 }
 
@@ -54,10 +59,11 @@ export function addEvaluationOptions(command: Command): Command {
 const FLAG_OF: Record<string, string> = { detectors: '--detector', ensembles: '--ensemble' };
 
 export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
-  const { checkpoint = [], threads = availableParallelism(), workers = 2 } = flags;
+  checkSuite(flags);
+  const { checkpoint = [], threads = availableParallelism(), workers = 2, suite, data = DEFAULT_DATA } = flags;
   const { in: inSpec, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages } = flags;
   return {
-    ...{ in: inSpec, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages },
+    ...{ in: inSpec, suite, data, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages },
     transform: transformOverrides(flags),
     checkpoints: checkpoint,
     threads,

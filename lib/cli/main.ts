@@ -3,6 +3,7 @@ import { ERROR_CODES, type ErrorCode, hasCode } from '../config/errors.js';
 import { VERSION } from '../config/version.js';
 import { CommandContext } from './context.js';
 import { addConvert } from './convert.js';
+import { addData } from './data.js';
 import { addDoctor } from './doctor.js';
 import { addEvalClean } from './eval-clean.js';
 import { addEvalOod } from './eval-ood.js';
@@ -14,6 +15,7 @@ import { addTrain } from './train.js';
 const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[] = [
   addDoctor,
   addModels,
+  addData,
   addRun,
   addTrain,
   addEvalClean,

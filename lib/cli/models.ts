@@ -4,6 +4,7 @@ import type { ArchitectureInfo } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import type { CommandContext } from './context.js';
 import { fieldOption } from './options.js';
+import { formatTable } from './table.js';
 
 interface Flags {
   classes?: number;
@@ -65,13 +66,5 @@ function table(rows: readonly Row[]): string {
     aliases.join(', '),
   ]);
   const head = ['architecture', 'parameters', 'classes', 'input', 'channels of the stages', 'aliases'];
-  const widths = head.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)));
-  // Numbers stand flush right.
-  const isNumber = [false, true, true, true, false, false];
-  const line = (row: readonly string[]) =>
-    row
-      .map((text, column) => (isNumber[column] ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0)))
-      .join('  ')
-      .trimEnd();
-  return [head, ...cells].map(line).join('\n');
+  return formatTable(head, cells, [1, 2, 3]);
 }

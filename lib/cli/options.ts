@@ -2,7 +2,9 @@
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { check, checkList, checkText } from '../config/check.js';
+import { ConfigError } from '../config/errors.js';
 import { fields, type TrainSettings, type TransformSettings, trainSchema } from '../config/schema.js';
+import { SUITES } from '../data/suites.js';
 
 type FieldName = keyof typeof fields;
 
@@ -105,6 +107,29 @@ export function addTrainOptions(command: Command): Command {
     command.addOption(option);
   }
   return command.option('--nesterov', 'Nesterov momentum').option('--no-flip', 'do not flip images at random');
+}
+
+export interface SuiteFlags {
+  suite?: string;
+  data?: string;
+}
+
+/** Where a suite lies if nothing else is said. */
+export const DEFAULT_DATA = 'data';
+
+export const SUITE_NAMES = SUITES.map(({ name }) => name).join(', ');
+
+export function addSuiteOptions(command: Command, description: string): Command {
+  return command
+    .option('--suite <name>', `${description}: ${SUITE_NAMES}`)
+    .option('--data <dir>', `folder of the suite's sets (default: "${DEFAULT_DATA}")`);
+}
+
+/** @throws ConfigError for a folder without a suite, which would be passed over */
+export function checkSuite({ suite, data }: SuiteFlags): void {
+  if (suite === undefined && data !== undefined) {
+    throw new ConfigError('--data: expected --suite with it, found none');
+  }
 }
 
 export interface MachineFlags {

@@ -34,7 +34,7 @@ export function addRun(program: Command, context: CommandContext): void {
     .addOption(fieldOption('--precision <name>', 'precision', 'of the training: float32 or bfloat16'));
   addMachineOptions(command)
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
-    .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
+    .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')
     .option('--json', 'print the results as JSON')
     .addHelpText(
       'after',
@@ -53,9 +53,9 @@ async function run(file: string, flags: Flags, context: CommandContext): Promise
   const began = Date.now();
   const { scores } = flags;
   const result = await runExperiment(experiment, { ...context.hooks, where: file, scores });
-  const { evaluation, folder, trained, reused, features, skipped } = result;
+  const { evaluation, folder, trained, reused, features } = result;
   if (flags.json) {
-    context.printJson({ folder, trained, reused, features, skipped, ...JSON.parse(resultsJson(evaluation)) });
+    context.printJson({ folder, trained, reused, features, ...JSON.parse(resultsJson(evaluation, result)) });
     return;
   }
   context.print(formatTables(evaluation));

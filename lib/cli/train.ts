@@ -1,22 +1,28 @@
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { check } from '../config/check.js';
-import { ConfigError } from '../config/errors.js';
+import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { type TrainSettings, trainSchema } from '../config/schema.js';
 import { openData } from '../data/open.js';
 import { parseDataSpec } from '../data/spec.js';
+import { missingSentence } from '../data/suite.js';
 import { resolveArch } from '../modes/arch.js';
 import { modeFolder, weightsHash } from '../modes/find.js';
 import { trainMode } from '../modes/train.js';
 import { overrideTransform } from '../modes/transform.js';
+import { chooseSets, requireSuiteSize, tellIncomplete } from '../run/sets.js';
 import type { CommandContext } from './context.js';
 import {
   addMachineOptions,
+  addSuiteOptions,
   addTrainOptions,
   addTransformOptions,
+  checkSuite,
+  DEFAULT_DATA,
   fieldOption,
   given,
   type MachineFlags,
+  type SuiteFlags,
   type TransformFlags,
   transformOverrides,
 } from './options.js';
@@ -24,10 +30,10 @@ import { duration } from './progress.js';
 
 const DEFAULT_RUN = 'runs/train';
 
-interface Flags extends MachineFlags, TransformFlags, Partial<TrainSettings> {
+interface Flags extends MachineFlags, SuiteFlags, TransformFlags, Partial<TrainSettings> {
   arch: string;
   width?: number;
-  in: string;
+  in?: string;
   test?: string;
   seed: number;
   run?: string;
@@ -47,8 +53,9 @@ export function addTrain(program: Command, context: CommandContext): void {
     )
     .requiredOption('--arch <name>', 'architecture, for instance cifar-resnet18')
     .addOption(fieldOption('--width <n>', 'width', "channels of the first stage (default: the architecture's)"))
-    .requiredOption('--in <spec>', 'training data, [NAME=]READER:PATH[?split=train]')
-    .option('--test <spec>', 'test data (default: the test part of --in)')
+    .option('--in <spec>', 'training data, [NAME=]READER:PATH[?split=train]')
+    .option('--test <spec>', 'test data (default: the test part of --in)');
+  addSuiteOptions(command, "a suite's in-distribution set, instead of --in and --test")
     .addOption(fieldOption('--seed <n>', 'seed', 'of all random choices').makeOptionMandatory())
     .option('--run <dir>', `run folder: the mode goes to <dir>/modes/<arch>/seed-<n> (default: ${DEFAULT_RUN})`)
     .option('--out <dir>', "the mode's own folder, instead of --run")
@@ -62,32 +69,31 @@ export function addTrain(program: Command, context: CommandContext): void {
 Examples:
   $ mode-ensemble train --arch cifar-resnet18 --width 16 --in builtin:shapes --seed 1000 --epochs 8
   $ mode-ensemble train --arch R18 --in cifar10:data/cifar-10-batches-bin --seed 1000 --run runs/cifar10
-  $ mode-ensemble train --arch R18 --in folder:data/train --test folder:data/val --seed 1 --out my-mode`,
+  $ mode-ensemble train --arch R18 --in folder:data/train --test folder:data/val --seed 1 --out my-mode
+  $ mode-ensemble train --arch R18 --suite cifar10 --data ~/data --seed 1000 --run runs/cifar10`,
     )
     .action((flags: Flags) => train(flags, context));
 }
 
 async function train(flags: Flags, context: CommandContext): Promise<void> {
-  const { seed, root, skipBadImages, threads = availableParallelism(), workers = 2 } = flags;
+  const { seed, skipBadImages, threads = availableParallelism(), workers = 2 } = flags;
   if (flags.run !== undefined && flags.out !== undefined) {
     throw new ConfigError('--out: expected either --run or --out, found both');
   }
   const settings = trainSettings(flags);
-  const inSpec = parseDataSpec(flags.in, '--in');
-  const testSpec = flags.test === undefined ? { ...inSpec, split: undefined } : parseDataSpec(flags.test, '--test');
-  if (flags.test === undefined && inSpec.split === 'test') {
-    throw new ConfigError('--in: expected training data, found ?split=test; name the test data with --test');
-  }
+  const sets = trainSets(flags);
   const arch = resolveArch(flags.arch, flags.width, { where: '--arch' });
   const transform = overrideTransform(arch.transform, transformOverrides(flags), '--crop');
+  requireSuiteSize(sets, arch.id, transform, flags.crop !== undefined, { suite: '--suite', crop: '--crop' });
   const folder = flags.out ?? modeFolder(flags.run ?? DEFAULT_RUN, arch.id, seed);
   context.kept = folder;
   const { onStage, ...hooks } = context.hooks;
-  // Without --test the two parts come from one set, which must then be divided.
-  const shared = { ...hooks, root, skipBadImages, allowWhole: flags.test !== undefined };
   onStage('open data');
-  using trainData = await openData(inSpec, { ...shared, where: '--in', split: 'train' });
-  using testData = await openData(testSpec, { ...shared, where: '--test', split: 'test' });
+  const shared = { ...hooks, skipBadImages, threads, root: sets.root, allowWhole: sets.allowWhole };
+  using trainData = await openData(sets.train, { ...shared, where: sets.where.train, split: 'train' });
+  using testData = await openData(sets.test, { ...shared, where: sets.where.test, split: 'test' });
+  tellIncomplete(sets.suite?.train, trainData, hooks);
+  tellIncomplete(sets.suite?.test, testData, hooks);
   onStage(`train seed ${seed}`);
   const data = { train: trainData, test: testData };
   const mode = await trainMode({ arch, seed, ...data, settings, transform, threads, workers, folder }, hooks);
@@ -104,6 +110,32 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   const { accuracy, loss, seconds, imagesPerSecond } = result;
   const speed = `${duration(seconds)}, ${Math.round(imagesPerSecond)} images/s`;
   context.print(`${checkpoint}: test accuracy ${accuracy.toFixed(2)} %, loss ${loss.toFixed(4)}, ${speed}`);
+}
+
+/** The training and the test data, not opened yet. */
+function trainSets(flags: Flags) {
+  checkSuite(flags);
+  const { in: own, test, suite, data = DEFAULT_DATA, root } = flags;
+  if (suite !== undefined && test !== undefined) {
+    throw new ConfigError('--suite: expected either --suite or --test, found both');
+  }
+  const sets = chooseSets({ in: own, suite, data, root, needsOut: false }, (field) => `--${field}`);
+  const train = sets.in.spec;
+  if (sets.suite && !sets.suite.train.spec) {
+    throw new ModeEnsembleError('E_DATA', `--suite: ${missingSentence(sets.suite.train)}`);
+  }
+  if (test === undefined && train.split === 'test') {
+    throw new ConfigError('--in: expected training data, found ?split=test; name the test data with --test');
+  }
+  return {
+    suite: sets.suite,
+    root: sets.in.root,
+    train,
+    test: test === undefined ? { ...train, split: undefined } : parseDataSpec(test, '--test'),
+    // Without --test the two parts come from one set, which must then be divided.
+    allowWhole: test !== undefined,
+    where: { train: sets.in.where, test: suite === undefined ? '--test' : sets.in.where },
+  };
 }
 
 function trainSettings(flags: Flags): TrainSettings {

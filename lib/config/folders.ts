@@ -1,5 +1,6 @@
 import { access, constants, mkdir, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { ModeEnsembleError } from './errors.js';
 import { ioError } from './files.js';
 
@@ -35,4 +36,10 @@ async function isFolder(path: string): Promise<boolean> {
     throw ioError(error, path, 'read');
   }
   throw new ModeEnsembleError('E_IO', `${path} is a file; expected a folder`);
+}
+
+/** The user's cache folder, by the rule of scripts/setup/private-copy.mjs, which runs before any of this is compiled. */
+export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.MODE_ENSEMBLE_CACHE) return resolve(env.MODE_ENSEMBLE_CACHE);
+  return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'mode-ensemble');
 }

@@ -4,7 +4,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { check } from './check.js';
 import { ConfigError } from './errors.js';
 import { ioError } from './files.js';
-import { type Experiment, experimentSchema } from './schema.js';
+import { type Experiment, experimentSchema, setsSchema } from './schema.js';
 
 /**
  * Reads and checks an experiment file (YAML) and fills in the defaults.
@@ -30,6 +30,10 @@ export function parseExperiment(text: string, file: string): Experiment {
 export function completeExperiment(value: unknown, where = 'experiment'): Experiment {
   const experiment = check(experimentSchema, value, where);
   const { train } = experiment;
+  if (experiment.suite === undefined) check(setsSchema, experiment, where);
+  else if (experiment.in !== undefined) {
+    throw new ConfigError(`${where}: suite: expected either suite or in, found both`);
+  }
   if (train.nesterov && train.momentum === 0) {
     throw new ConfigError(`${where}: train.nesterov: expected a train.momentum above 0 with it, found 0`);
   }

@@ -168,6 +168,7 @@ export const evaluateSchema = z.strictObject(
 );
 
 const specText = 'a data set such as cifar10:DIR, folder:DIR or builtin:shapes';
+const suiteText = 'the name of a suite such as cifar10';
 const outText = 'a list of at least one OoD data set such as SVHN=folder:DIR';
 
 /** The experiment file. `name` and `run` have defaults made from the file's name. */
@@ -176,8 +177,10 @@ export const experimentSchema = z.strictObject(
     name: name('a title').optional(),
     run: name('a folder').optional(),
     root: name('a folder').default('.'),
-    in: name(specText),
-    out: z.array(name(specText), { error: outText }).min(1, outText),
+    /** A suite, whose sets lie in `root`; or `in` and `out`. With a suite, `out` names further OoD sets. */
+    suite: name(suiteText).optional(),
+    in: name(specText).optional(),
+    out: z.array(name(specText), { error: outText }).min(1, outText).optional(),
     arch: name('the name of an architecture, for instance cifar-resnet18'),
     width: fields.width.optional(),
     transform: transformSchema.optional(),
@@ -190,6 +193,9 @@ export const experimentSchema = z.strictObject(
   },
   { error: 'a mapping of settings' },
 );
+
+/** What an experiment without a suite must say; in the words of the fields above. */
+export const setsSchema = z.object({ in: name(specText), out: z.array(z.string(), { error: outText }) });
 
 export type TrainSettings = z.output<typeof trainSchema>;
 export type TransformSettings = z.output<typeof transformSchema>;

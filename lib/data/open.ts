@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
 import { ConfigError } from '../config/errors.js';
+import { cacheFolder } from '../config/folders.js';
 import { suggestion } from '../config/suggest.js';
 import type { Addon, DataHandle, ReaderName } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import { type DataSpec, parseDataSpec, type Split } from './spec.js';
+import { type DataSpec, parseDataSpec, READERS, type Split } from './spec.js';
 
 /** A data set that native code holds open. It keeps memory until it is disposed of. */
 export interface DataSet extends Disposable {
@@ -29,21 +31,17 @@ export interface OpenDataSettings extends JobHooks {
   root?: string | undefined;
   /** The part of the set where the spec names none; default: what its reader takes for evaluation. */
   split?: Split | undefined;
-  /** Take a folder whole that has no sub-folder for a split. */
+  /** Take a set whole that has no parts. */
   allowWhole?: boolean | undefined;
   skipBadImages?: boolean | undefined;
+  /** Threads that index a large set; default: all. */
+  threads?: number | undefined;
   /** The flag or field that errors name. */
   where?: string | undefined;
   addon?: Addon | undefined;
 }
 
-/** The part of a set that is taken where none is asked for. */
-const DEFAULT_SPLIT: Record<ReaderName, Split | ''> = { cifar10: 'test', folder: '', builtin: '' };
-
-/** What a spec does not say. */
-const OPEN_DEFAULTS = { labels: '', root: '', cache: '', threads: 1 };
-
-/** What the folder reader looks for when a split is asked for. */
+/** What readers of folders look for when a split is asked for. */
 const SPLIT_FOLDERS = ['train', 'test', 'val'];
 
 /**
@@ -55,19 +53,30 @@ const SPLIT_FOLDERS = ['train', 'test', 'val'];
  * using test = await openData('cifar10:data/cifar-10-batches-bin?split=test');
  */
 export async function openData(spec: DataSpec | string, settings: OpenDataSettings = {}): Promise<DataSet> {
-  const { root = '.', allowWhole = false, skipBadImages = false, where = 'data set', addon = getAddon() } = settings;
+  const { root = '.', skipBadImages = false, threads = availableParallelism() } = settings;
+  const { where = 'data set', addon = getAddon() } = settings;
   const parsed = typeof spec === 'string' ? parseDataSpec(spec, where) : spec;
-  if (parsed.reader === 'builtin') {
+  const { name, reader } = parsed;
+  if (reader === 'builtin') {
     const known = addon.info().builtinSets;
     if (!known.includes(parsed.path)) {
       throw new ConfigError(`${where}: unknown built-in set "${parsed.path}"; ${suggestion(parsed.path, known)}`);
     }
   }
-  const path = parsed.reader === 'builtin' || isAbsolute(parsed.path) ? parsed.path : join(root, parsed.path);
-  const isWhole =
-    allowWhole && parsed.reader === 'folder' && !SPLIT_FOLDERS.some((name) => existsSync(join(path, name)));
-  const split = parsed.split ?? (isWhole ? '' : (settings.split ?? DEFAULT_SPLIT[parsed.reader]));
-  const options = { reader: parsed.reader, path, split, ...OPEN_DEFAULTS, skipBadImages };
+  const below = (path: string) => (isAbsolute(path) ? path : join(root, path));
+  const path = reader === 'builtin' ? parsed.path : below(parsed.path);
+  const labelsAreFile = READERS[reader].labels === undefined && parsed.labels !== undefined;
+  const options = {
+    reader,
+    path,
+    split: splitOf(parsed, path, settings, where),
+    // Absolute, as native code would look for it beside the images.
+    labels: labelsAreFile ? resolve(root, parsed.labels ?? '') : (parsed.labels ?? ''),
+    root: parsed.root === undefined ? '' : below(parsed.root),
+    cache: join(cacheFolder(), 'indices'),
+    threads,
+    skipBadImages,
+  };
   const { handle, count, classes, fingerprint } = await startJob((sink) => addon.openData(options, sink), settings)
     .done;
   let isOpen = true;
@@ -75,5 +84,26 @@ export async function openData(spec: DataSpec | string, settings: OpenDataSettin
     if (isOpen) addon.disposeData(handle);
     isOpen = false;
   };
-  return { name: parsed.name, count, classes, fingerprint, handle, skipBadImages, dispose, [Symbol.dispose]: dispose };
+  return { name, count, classes, fingerprint, handle, skipBadImages, dispose, [Symbol.dispose]: dispose };
+}
+
+/** The part to take: what the spec says, else what is asked for, else what is usual. */
+function splitOf(spec: DataSpec, path: string, settings: OpenDataSettings, where: string): Split | '' {
+  const { split, allowWhole = false } = settings;
+  const { reader } = spec;
+  const row = READERS[reader];
+  if (spec.split !== undefined) return spec.split;
+  if (split !== undefined && row.splits.length === 0 && !allowWhole) {
+    const found = `found ${reader}:${spec.path}, which has none`;
+    throw new ConfigError(`${where}: expected a set with a ${split} part, ${found}`);
+  }
+  if ((split === undefined || allowWhole) && isWhole(reader, path)) return '';
+  return split ?? row.split;
+}
+
+/** True where a set has no parts; of a tar only its reader could tell, and a part of it has to be asked for. */
+function isWhole(reader: ReaderName, path: string): boolean {
+  if (reader === 'tar' || READERS[reader].splits.length === 0) return true;
+  const hasFolders = reader === 'folder' || reader === 'imagenet';
+  return hasFolders && !SPLIT_FOLDERS.some((name) => existsSync(join(path, name)));
 }

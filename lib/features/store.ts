@@ -1,7 +1,8 @@
-import { readdir, stat, unlink } from 'node:fs/promises';
+import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, ModeEnsembleError } from '../config/errors.js';
-import { ioError } from '../config/files.js';
+import { ioError, writeFileAtomic } from '../config/files.js';
+import type { SkippedImage } from '../native/contract.js';
 import { openSafetensors, readFloat32, readInt64, type Safetensors, tensorInfo } from './safetensors.js';
 
 const KEY = /^[0-9a-f]{64}$/;
@@ -96,6 +97,26 @@ export class FeatureStore {
     }
   }
 
+  /** Keeps which images the file of this key does without, and why. @throws ModeEnsembleError E_IO */
+  async writeSkipped(key: string, images: readonly SkippedImage[]): Promise<void> {
+    await writeFileAtomic(this.skippedPath(key), `${JSON.stringify(images, null, 2)}\n`);
+  }
+
+  /** What writeSkipped kept; nothing where it is not known. */
+  async readSkipped(key: string): Promise<SkippedImage[]> {
+    try {
+      const images: unknown = JSON.parse(await readFile(this.skippedPath(key), 'utf8'));
+      return Array.isArray(images) ? images.filter(isSkippedImage) : [];
+    } catch {
+      // The list is for people; the features are whole without it.
+      return [];
+    }
+  }
+
+  private skippedPath(key: string): string {
+    return this.path(key).replace(/safetensors$/, 'skipped.json');
+  }
+
   /** By key (then the file must carry that key) or by path. @throws ModeEnsembleError E_DATA, E_IO */
   async open(keyOrPath: string): Promise<FeatureFile> {
     if (!KEY.test(keyOrPath)) return FeatureFile.open(keyOrPath);
@@ -142,4 +163,8 @@ export class FeatureStore {
 
 function isAbsent(error: unknown): boolean {
   return error instanceof Error && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+}
+
+function isSkippedImage(value: SkippedImage | null): value is SkippedImage {
+  return typeof value?.name === 'string' && typeof value.reason === 'string';
 }

@@ -30,6 +30,8 @@ export interface OpenCheckpointsSettings {
   preprocessing?: string | undefined;
   /** What is to differ from the preprocessing. */
   transform?: TransformSettings | undefined;
+  /** The preprocessing of networks that do not say one, as TorchScript modules. */
+  fallback?: TransformOptions | undefined;
   addon?: Addon | undefined;
   hooks?: JobHooks | undefined;
 }
@@ -93,8 +95,10 @@ async function openScripts(files: readonly string[], settings: OpenCheckpointsSe
   return { arch, classes: undefined, transform, members, hasPenultimate: (widths[0] ?? 0) > 0 };
 }
 
-function scriptTransform({ preprocessing, transform, addon }: OpenCheckpointsSettings): TransformOptions {
-  if (preprocessing !== undefined) return overrideTransform(preprocessingOf(preprocessing, addon), transform, '--crop');
+function scriptTransform(settings: OpenCheckpointsSettings): TransformOptions {
+  const { preprocessing, transform, fallback, addon } = settings;
+  const given = preprocessing === undefined ? fallback : preprocessingOf(preprocessing, addon);
+  if (given) return overrideTransform(given, transform, '--crop');
   const { crop, mean, std } = transform ?? {};
   if (crop === undefined || mean === undefined || std === undefined) {
     throw new ConfigError(

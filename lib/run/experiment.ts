@@ -1,11 +1,12 @@
-import { ConfigError } from '../config/errors.js';
+import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import type { EvaluateSettings, Experiment } from '../config/schema.js';
-import { type DataSpec, parseDataSpec, parseOutSpecs } from '../data/spec.js';
+import { missingSentence } from '../data/suite.js';
 import { getDetector, resolveParameters } from '../detectors/index.js';
 import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
 import { type Architectures, type ModeArch, resolveArch } from '../modes/arch.js';
 import { overrideTransform } from '../modes/transform.js';
 import type { TransformOptions } from '../native/contract.js';
+import { type ChosenSets, chooseSets, requireSuiteSize } from './sets.js';
 import type { DetectorChoice } from './types.js';
 
 /** An experiment with its names looked up: nothing in it can be mistyped any more. */
@@ -13,8 +14,7 @@ export interface Plan {
   experiment: Experiment;
   arch: ModeArch;
   transform: TransformOptions;
-  in: DataSpec;
-  out: DataSpec[];
+  sets: ChosenSets;
   detectors: DetectorChoice[];
   /** Each an ensemble, by the seeds of its members. */
   ensembles: string[][];
@@ -24,22 +24,33 @@ export interface Plan {
  * Looks up every name in an experiment.
  *
  * @param where what errors name first, for instance the experiment's file
- * @throws ConfigError
+ * @throws ModeEnsembleError E_CONFIG, E_DATA where a suite's sets are missing
  */
 export function planExperiment(experiment: Experiment, where = 'experiment', architectures?: Architectures): Plan {
-  const inSpec = parseDataSpec(experiment.in, `${where}: in`);
-  if (inSpec.split !== undefined) {
-    const found = `found ?split=${inSpec.split}`;
+  const { in: own, out, suite, root } = experiment;
+  const name = (field: string, index?: number) => {
+    // A suite lies in the root.
+    const of = field === 'data' ? 'root' : field;
+    return `${where}: ${of}${index === undefined ? '' : `[${index}]`}`;
+  };
+  const sets = chooseSets({ in: own, out, root, suite, data: root, needsOut: true }, name);
+  const { split } = sets.in.spec;
+  if (split !== undefined) {
+    const found = `found ?split=${split}`;
     throw new ConfigError(`${where}: in: expected a set without a split, as a run takes both train and test, ${found}`);
   }
-  const out = experiment.out.map((text, index) => ({ text, where: `${where}: out[${index}]` }));
+  if (sets.suite && !sets.suite.train.spec) {
+    throw new ModeEnsembleError('E_DATA', `${name('suite')}: ${missingSentence(sets.suite.train)}`);
+  }
   const arch = resolveArch(experiment.arch, experiment.width, { where: `${where}: arch`, architectures });
+  const transform = overrideTransform(arch.transform, experiment.transform, `${where}: transform`);
+  const isAsked = experiment.transform?.crop !== undefined;
+  requireSuiteSize(sets, arch.id, transform, isAsked, { suite: name('suite'), crop: 'transform.crop' });
   return {
     experiment,
     arch,
-    transform: overrideTransform(arch.transform, experiment.transform, `${where}: transform`),
-    in: inSpec,
-    out: parseOutSpecs(out, inSpec),
+    transform,
+    sets,
     detectors: chooseDetectors(experiment.evaluate.detectors, `${where}: evaluate.detectors`),
     ensembles: chooseEnsembles(
       experiment.evaluate.ensembles,

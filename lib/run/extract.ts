@@ -2,7 +2,7 @@ import type { DataSet } from '../data/open.js';
 import { EXTRACTOR_VERSION, featureKey } from '../features/key.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
 import { archOptions, type ModeArch } from '../modes/arch.js';
-import type { Addon, Precision, TransformOptions } from '../native/contract.js';
+import type { Addon, Precision, SkippedImage, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import type { EvaluateServices } from './evaluate.js';
@@ -52,6 +52,8 @@ export interface ExtractedFeatures {
   reused: number;
   /** Images passed over because they cannot be decoded, by the set's name; sets without any are left out. */
   skipped: Record<string, number>;
+  /** These images and what is wrong with them, the first hundred; those of files that an earlier version made are not known. */
+  skippedImages: Record<string, SkippedImage[]>;
 }
 
 /** What an evaluation asks of native code, from this addon. */
@@ -69,7 +71,7 @@ export function servicesOf(addon: Addon): EvaluateServices {
 export async function extractFeatures(settings: ExtractSettings, hooks: StageHooks = {}): Promise<ExtractedFeatures> {
   const { members, sets, store } = settings;
   await store.sweep();
-  const result: ExtractedFeatures = { members: [], made: 0, reused: 0, skipped: {} };
+  const result: ExtractedFeatures = { members: [], made: 0, reused: 0, skipped: {}, skippedImages: {} };
   const extract = (set: DataSet, label: string) => extractSet(settings, set, label, result, hooks);
   const test = await extract(sets.test, `${sets.test.name} (test)`);
   const train = sets.train && (await extract(sets.train, `${sets.train.name} (train)`));
@@ -112,7 +114,7 @@ async function extractSet(
   result.reused += files.length - missing.length;
   if (missing.length > 0) {
     hooks.onStage?.(`extract ${label}`);
-    await startJob(
+    const { skipped } = await startJob(
       (sink) =>
         addon.extract(
           {
@@ -133,15 +135,21 @@ async function extractSet(
         ),
       hooks,
     ).done;
+    // The files have fewer rows; which images these are is kept beside them.
+    if (skipped.length > 0) for (const { key } of missing) await store.writeSkipped(key, skipped);
   }
-  if (set.skipBadImages) await countSkipped(set, label, files, result, hooks);
+  if (set.skipBadImages) await tellSkipped(set, label, files, store, result, hooks);
   return files.map(({ path }) => path);
 }
 
-async function countSkipped(
+/** So many names stand in a warning; the results list more. */
+const NAMES_SHOWN = 3;
+
+async function tellSkipped(
   set: DataSet,
   label: string,
-  files: readonly { path: string }[],
+  files: readonly { key: string; path: string }[],
+  store: FeatureStore,
   result: ExtractedFeatures,
   hooks: StageHooks,
 ): Promise<void> {
@@ -150,9 +158,14 @@ async function countSkipped(
   const skipped = set.count - (await FeatureFile.open(first.path)).count;
   if (skipped === 0) return;
   result.skipped[label] = skipped;
-  hooks.onLog?.({
-    type: 'log',
-    level: 'warning',
-    message: `${label}: ${skipped} of ${set.count} images cannot be decoded and are passed over`,
-  });
+  const images = await store.readSkipped(first.key);
+  if (images.length > 0) result.skippedImages[label] = images;
+  const shown = images
+    .slice(0, NAMES_SHOWN)
+    .map(({ name }) => name)
+    .join(', ');
+  const more = skipped > NAMES_SHOWN ? ` and ${skipped - NAMES_SHOWN} more` : '';
+  const what = `${skipped} of ${set.count} images cannot be decoded and are passed over`;
+  const message = `${label}: ${what}${shown === '' ? '' : `: ${shown}${more}`}`;
+  hooks.onLog?.({ type: 'log', level: 'warning', message });
 }

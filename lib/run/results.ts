@@ -5,8 +5,15 @@ import { writeFileAtomic } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import { joinMembers } from '../ensemble/index.js';
 import { describeConvention } from '../metrics/index.js';
+import type { SkippedImage } from '../native/contract.js';
 import { summarizeRows } from '../report/summary.js';
 import type { Evaluation, ResultRow } from './types.js';
+
+/** Images passed over because they cannot be decoded, by data set: how many, and the first hundred. */
+export interface SkippedImages {
+  skipped: Record<string, number>;
+  skippedImages: Record<string, SkippedImage[]>;
+}
 
 export { formatTables } from '../report/tables.js';
 
@@ -35,11 +42,13 @@ export function resultsCsv(rows: readonly ResultRow[]): string {
 }
 
 /** results.json as text: rows, accuracy, the summary over modes and ensembles, and how the numbers are meant. */
-export function resultsJson(evaluation: Evaluation): string {
+export function resultsJson(evaluation: Evaluation, images?: SkippedImages): string {
   const { convention, in: inName, out, arch, accuracy, rows, warnings } = evaluation;
   const meaning = describeConvention(convention);
   const summary = summarizeRows(rows);
-  const all = { convention, conventionMeaning: meaning, in: inName, out, arch, accuracy, summary, rows, warnings };
+  const about = { convention, conventionMeaning: meaning, in: inName, out, arch };
+  const { skipped, skippedImages } = images ?? { skipped: {}, skippedImages: {} };
+  const all = { ...about, accuracy, summary, rows, warnings, skipped, skippedImages };
   return `${JSON.stringify(all, null, 2)}\n`;
 }
 
@@ -49,12 +58,16 @@ export function resultsJson(evaluation: Evaluation): string {
  * @returns the paths of both
  * @throws ModeEnsembleError E_IO naming the path
  */
-export async function writeResults(folder: string, evaluation: Evaluation): Promise<{ csv: string; json: string }> {
+export async function writeResults(
+  folder: string,
+  evaluation: Evaluation,
+  images?: SkippedImages,
+): Promise<{ csv: string; json: string }> {
   await makeWritableFolder(folder);
   const csv = join(folder, 'results.csv');
   const json = join(folder, 'results.json');
   await writeFileAtomic(csv, resultsCsv(evaluation.rows));
-  await writeFileAtomic(json, resultsJson(evaluation));
+  await writeFileAtomic(json, resultsJson(evaluation, images));
   return { csv, json };
 }
 

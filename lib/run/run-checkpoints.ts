@@ -4,23 +4,37 @@ import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
 import type { EvaluateSettings, TransformSettings } from '../config/schema.js';
 import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
-import { type DataSpec, parseDataSpec, parseOutSpecs } from '../data/spec.js';
+import { missingSentence, warn } from '../data/suite.js';
 import { DETECTORS, getDetector } from '../detectors/index.js';
 import { joinMembers, meanOverModes } from '../ensemble/index.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
 import { accuracy, type Summary, summarize } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
-import type { Addon, Precision } from '../native/contract.js';
+import type { Addon, Precision, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, needsTrainFeatures } from './experiment.js';
 import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
+import {
+  type ChosenSet,
+  type ChosenSets,
+  chooseSets,
+  keepWarnings,
+  partOf,
+  requireSuiteSize,
+  tellIncomplete,
+  tellMissing,
+} from './sets.js';
 import type { AccuracyRow, DetectorChoice, Evaluation } from './types.js';
 
 export interface CheckpointSettings {
   checkpoints: readonly string[];
   /** In-distribution data; its test part is taken where the name has no `?split=`. */
-  in: string;
+  in?: string | undefined;
+  /** A suite, instead of `in`: its in-distribution set and its OoD sets that are there. */
+  suite?: string | undefined;
+  /** The folder in which the suite's sets lie; default: `data`. */
+  data?: string | undefined;
   /** Base of relative data paths; default: the current directory. */
   root?: string | undefined;
   /** Needed where the checkpoints do not say it themselves. */
@@ -43,9 +57,9 @@ export interface CheckpointSettings {
 }
 
 export interface OodSettings extends CheckpointSettings {
-  /** OoD sets, `[NAME=]READER:PATH[?split=test]`. */
-  out: readonly string[];
-  /** In-distribution training data for detectors that learn from it; default: the train part of `in`. */
+  /** OoD sets, `[NAME=]READER:PATH[?split=test]`; with a suite, further ones. */
+  out?: readonly string[] | undefined;
+  /** In-distribution training data for detectors that learn from it; default: the train part of `in` or of the suite. */
   train?: string | undefined;
   /** Default: all that can be computed from what the networks give. */
   detectors?: EvaluateSettings['detectors'] | undefined;
@@ -61,7 +75,9 @@ export interface CleanResult {
   top1: Summary;
   /** All members together; absent for a single one. */
   ensemble?: AccuracyRow | undefined;
+  /** Images passed over because they cannot be decoded, by data set: how many, and the first hundred. */
   skipped: Record<string, number>;
+  skippedImages: Record<string, SkippedImage[]>;
 }
 
 /**
@@ -70,9 +86,9 @@ export interface CleanResult {
  * @throws ModeEnsembleError E_CONFIG, E_CHECKPOINT, E_DATA, E_IO, E_ABORTED
  */
 export async function evaluateClean(settings: CheckpointSettings, hooks: StageHooks = {}): Promise<CleanResult> {
-  const prepared = await prepare(settings, hooks);
-  using test = await openTest(settings, prepared.spec, hooks);
-  const { members, skipped } = await extract(settings, prepared.modes, { test, out: [] }, hooks);
+  const prepared = await prepare(settings, false, hooks);
+  using test = await openTest(settings, prepared.sets, hooks);
+  const { members, skipped, skippedImages } = await extract(settings, prepared.modes, { test, out: [] }, hooks);
   hooks.onStage?.('evaluate');
   const files: FeatureFile[] = [];
   for (const member of members) files.push(await FeatureFile.open(member.test));
@@ -93,6 +109,7 @@ export async function evaluateClean(settings: CheckpointSettings, hooks: StageHo
     top1: summarize(modes.map(({ top1 }) => top1)),
     ensemble: modes.length > 1 ? row('ensemble', names, logits) : undefined,
     skipped,
+    skippedImages,
   };
 }
 
@@ -104,16 +121,13 @@ export async function evaluateClean(settings: CheckpointSettings, hooks: StageHo
 export async function evaluateOod(
   settings: OodSettings,
   hooks: StageHooks = {},
-): Promise<{ evaluation: Evaluation; skipped: Record<string, number> }> {
+): Promise<{ evaluation: Evaluation } & Pick<CleanResult, 'skipped' | 'skippedImages'>> {
   // A mistyped name shows before anything is opened.
   const asked = settings.detectors && chooseDetectors(settings.detectors, nameField(settings, 'detectors'));
-  const prepared = await prepare(settings, hooks);
-  const detectors = usableDetectors(asked, prepared.modes, nameField(settings, 'detectors'));
-  const outSpecs = parseOutSpecs(
-    settings.out.map((text) => ({ text, where: nameField(settings, 'out') })),
-    prepared.spec,
-  );
-  const names = prepared.modes.members.map(({ name }) => name);
+  const { hooks: heard, warnings } = keepWarnings(hooks);
+  const { modes, sets } = await prepare(settings, true, heard);
+  const detectors = usableDetectors(asked, modes, sets, settings, heard);
+  const names = modes.members.map(({ name }) => name);
   const ensembles = chooseEnsembles(settings.ensembles, names, nameField(settings, 'ensembles'));
   const opened: DataSet[] = [];
   const keep = (set: DataSet) => {
@@ -121,74 +135,118 @@ export async function evaluateOod(
     return set;
   };
   try {
-    const test = keep(await openTest(settings, prepared.spec, hooks));
-    const train = needsTrainFeatures(detectors) ? keep(await openTrain(settings, prepared.spec, hooks)) : undefined;
+    const test = keep(await openTest(settings, sets, heard));
+    const train = needsTrainFeatures(detectors) ? keep(await openTrain(settings, sets, heard)) : undefined;
     const out: DataSet[] = [];
-    for (const spec of outSpecs) out.push(keep(await openData(spec, opening(settings, 'out', hooks))));
-    const { members, skipped } = await extract(settings, prepared.modes, { train, test, out }, hooks);
+    for (const one of sets.out) {
+      const set = keep(await openData(one.spec, opening(settings, one, heard)));
+      tellIncomplete(partOf(sets, one), set, heard);
+      out.push(set);
+    }
+    const { members, skipped, skippedImages } = await extract(settings, modes, { train, test, out }, heard);
     hooks.onStage?.('evaluate');
-    const arch = prepared.modes.arch.id;
+    const arch = modes.arch.id;
     const { threads } = settings;
     const input = { in: test.name, arch, members, ensembles, detectors, threads };
     const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
-    return { evaluation, skipped };
+    evaluation.warnings.unshift(...warnings);
+    return { evaluation, skipped, skippedImages };
   } finally {
     for (const set of opened) set.dispose();
   }
 }
 
-/** The detectors asked for, or all; those that need what the networks do not give are refused, or left out. */
+/**
+ * The detectors asked for, or all; those that need what the networks do not give, or training data that is missing, are
+ * refused, or left out.
+ */
 function usableDetectors(
   asked: DetectorChoice[] | undefined,
   { hasPenultimate, members }: CheckpointSet,
-  where: string,
+  { suite }: ChosenSets,
+  settings: OodSettings,
+  hooks: StageHooks,
 ): DetectorChoice[] {
-  const isUsable = ({ name }: DetectorChoice) => hasPenultimate || !getDetector(name).needs.penultimate;
-  const all = () =>
+  const missing = settings.train === undefined && suite && !suite.train.spec ? suite.train : undefined;
+  const where = nameField(settings, 'detectors');
+  const lacksFeature = ({ name }: DetectorChoice) => !hasPenultimate && getDetector(name).needs.penultimate;
+  const lacksTrain = ({ name }: DetectorChoice) => missing !== undefined && getDetector(name).needs.fit === 'train';
+  const chosen =
+    asked ??
     chooseDetectors(
       DETECTORS.map(({ name }) => name),
       where,
-    );
-  if (!asked) return all().filter(isUsable);
-  const unusable = asked.find((choice) => !isUsable(choice));
-  if (!unusable) return asked;
-  const found = `${members[0]?.checkpoint} returns logits alone`;
-  throw new ConfigError(`${where}: ${unusable.name} needs the network's penultimate feature, and ${found}`);
+    ).filter((choice) => !lacksFeature(choice));
+  const featureless = chosen.find(lacksFeature);
+  if (featureless) {
+    const found = `${members[0]?.checkpoint} returns logits alone`;
+    throw new ConfigError(`${where}: ${featureless.name} needs the network's penultimate feature, and ${found}`);
+  }
+  const unfit = chosen.filter(lacksTrain);
+  if (unfit.length === 0 || !missing) return chosen;
+  const names = unfit.map(({ name }) => name).join(', ');
+  if (asked) {
+    throw new ModeEnsembleError('E_DATA', `${where}: ${names} needs training data, and ${missingSentence(missing)}`);
+  }
+  warn(`${names} needs training data and is left out: ${missingSentence(missing)}`, hooks);
+  return chosen.filter((choice) => !lacksTrain(choice));
 }
 
-async function prepare(settings: CheckpointSettings, hooks: StageHooks) {
+/** Looks names up, opens the checkpoints, and makes sure that features can be written; no data set is opened yet. */
+async function prepare(
+  settings: CheckpointSettings & Pick<Partial<OodSettings>, 'out'>,
+  needsOut: boolean,
+  hooks: StageHooks,
+) {
   const { checkpoints, arch, width, preprocessing, transform, features } = settings;
-  const spec = parseDataSpec(settings.in, nameField(settings, 'in'));
+  const { in: own, out, suite, data = 'data', root } = settings;
+  const name = (field: string) => nameField(settings, field);
+  const sets = chooseSets({ in: own, out: needsOut ? out : [], suite, data, root, needsOut }, name);
+  if (needsOut) tellMissing(sets, hooks);
   const addon = settings.addon ?? getAddon();
   hooks.onStage?.('open');
-  const modes = await openCheckpoints(checkpoints, { arch, width, preprocessing, transform, addon, hooks });
+  const fallback = sets.suite?.suite.transform;
+  const modes = await openCheckpoints(checkpoints, { arch, width, preprocessing, transform, fallback, addon, hooks });
+  const isAsked = transform?.crop !== undefined || preprocessing !== undefined;
+  requireSuiteSize(sets, modes.arch.id, modes.transform, isAsked, { suite: name('suite'), crop: name('crop') });
   await makeWritableFolder(features);
-  return { spec, modes };
+  return { sets, modes };
 }
 
 function nameField(settings: CheckpointSettings, field: string): string {
   return settings.nameField?.(field) ?? field;
 }
 
-function opening(settings: CheckpointSettings, field: string, hooks: StageHooks): OpenDataSettings {
-  const { root, skipBadImages, addon } = settings;
+function opening(
+  settings: CheckpointSettings,
+  { where, root }: Pick<ChosenSet, 'where' | 'root'>,
+  hooks: StageHooks,
+): OpenDataSettings {
+  const { skipBadImages, threads, addon } = settings;
   const { signal, onProgress, onLog } = hooks;
-  return { root, skipBadImages, addon, signal, onProgress, onLog, where: nameField(settings, field) };
+  return { root, skipBadImages, threads, addon, signal, onProgress, onLog, where };
 }
 
-function openTest(settings: CheckpointSettings, spec: DataSpec, hooks: StageHooks): Promise<DataSet> {
-  return openData(spec, { ...opening(settings, 'in', hooks), split: 'test', allowWhole: true });
+async function openTest(settings: CheckpointSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
+  const { spec } = sets.in;
+  const set = await openData(spec, { ...opening(settings, sets.in, hooks), split: 'test', allowWhole: true });
+  tellIncomplete(sets.suite?.test, set, hooks);
+  return set;
 }
 
-function openTrain(settings: OodSettings, spec: DataSpec, hooks: StageHooks): Promise<DataSet> {
+async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
+  const { spec, where } = sets.in;
   if (settings.train !== undefined) {
-    return openData(settings.train, { ...opening(settings, 'train', hooks), split: 'train', allowWhole: true });
+    const place = { where: nameField(settings, 'train'), root: settings.root };
+    return openData(settings.train, { ...opening(settings, place, hooks), split: 'train', allowWhole: true });
   }
   if (spec.split === 'train') {
     const what = 'expected test data, as a detector learns from the train part, found ?split=train';
-    throw new ConfigError(`${nameField(settings, 'in')}: ${what}`);
+    throw new ConfigError(`${where}: ${what}`);
   }
-  return openData({ ...spec, split: 'train' }, opening(settings, 'in', hooks));
+  const set = await openData({ ...spec, split: 'train' }, opening(settings, sets.in, hooks));
+  tellIncomplete(sets.suite?.train, set, hooks);
+  return set;
 }
 
 async function extract(

@@ -4,11 +4,12 @@ import { completeExperiment, loadExperiment } from '../config/load.js';
 import type { ExperimentInput } from '../config/schema.js';
 import { VERSION } from '../config/version.js';
 import { type DataSet, openData } from '../data/open.js';
-import type { DataSpec, Split } from '../data/spec.js';
+import type { Split } from '../data/spec.js';
+import type { FoundSet } from '../data/suite.js';
 import { FeatureStore } from '../features/store.js';
 import { weightsHash } from '../modes/find.js';
 import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.js';
-import type { Addon } from '../native/contract.js';
+import type { Addon, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { needsTrainFeatures, type Plan, planExperiment } from './experiment.js';
@@ -22,6 +23,7 @@ import {
 import { openRunFolder, type RunFolder } from './folder.js';
 import { writeResults, writeScores } from './results.js';
 import { writeReport } from './run-report.js';
+import { type ChosenSet, keepWarnings, partOf, tellIncomplete, tellMissing } from './sets.js';
 import type { Evaluation } from './types.js';
 
 export interface RunHooks extends StageHooks {
@@ -43,6 +45,8 @@ export interface RunResult {
   features: { made: number; reused: number };
   /** Images passed over because they cannot be decoded, by data set; only with skipBadImages. */
   skipped: Record<string, number>;
+  /** These images and what is wrong with them, as far as they are known, the first hundred. */
+  skippedImages: Record<string, SkippedImage[]>;
 }
 
 /** The sets of an experiment, opened. */
@@ -69,14 +73,15 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const addon = hooks.addon ?? getAddon();
   const plan = planExperiment(complete, where, addon);
   const folder = await openRunFolder(complete.run);
-  using sets = await openSets(plan, where, addon, hooks);
+  const { hooks: heard, warnings } = keepWarnings(hooks);
+  using sets = await openSets(plan, addon, heard);
   const modes = await trainModes(plan, sets, folder, addon, hooks);
   const members = await hashModes(modes, hooks.signal);
-  const extracted = await extract(plan, sets, members, folder, addon, hooks);
+  const extracted = await extract(plan, sets, members, folder, addon, heard);
   hooks.onStage?.('evaluate');
   const evaluation = await evaluate(
     {
-      in: plan.in.name,
+      in: plan.sets.in.spec.name,
       arch: plan.arch.id,
       members: extracted.members,
       ensembles: plan.ensembles,
@@ -86,7 +91,8 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
     hooks,
     servicesOf(addon),
   );
-  await writeResults(folder.path, evaluation);
+  evaluation.warnings.unshift(...warnings);
+  await writeResults(folder.path, evaluation, extracted);
   if (hooks.scores !== undefined) await writeScores(hooks.scores, evaluation);
   const record = describeRun(plan, sets, members, extracted, folder, addon);
   await writeFileAtomic(folder.settings, `${JSON.stringify(record, null, 2)}\n`);
@@ -98,30 +104,34 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
     reused: modes.filter(({ isNew }) => !isNew).map(({ seed }) => seed),
     features: { made: extracted.made, reused: extracted.reused },
     skipped: extracted.skipped,
+    skippedImages: extracted.skippedImages,
   };
 }
 
 /** Opens all sets before anything is trained: what is missing shows in the first second. */
-async function openSets(plan: Plan, where: string, addon: Addon, hooks: StageHooks): Promise<Sets> {
-  const { root, skipBadImages } = plan.experiment;
+async function openSets(plan: Plan, addon: Addon, hooks: StageHooks): Promise<Sets> {
+  const { skipBadImages, threads } = plan.experiment;
+  const { sets } = plan;
   hooks.onStage?.('open data');
+  tellMissing(sets, hooks);
   const { signal, onProgress, onLog } = hooks;
-  const shared = { signal, onProgress, onLog, root, skipBadImages, addon };
+  const shared = { signal, onProgress, onLog, skipBadImages, threads, addon };
   const opened: DataSet[] = [];
   const dispose = () => {
     for (const set of opened) set.dispose();
   };
-  const open = async (spec: DataSpec, field: string, split?: Split) => {
-    const set = await openData(spec, { ...shared, where: `${where}: ${field}`, split });
+  const open = async ({ spec, where, root }: ChosenSet, part: FoundSet | undefined, split?: Split) => {
+    const set = await openData(spec, { ...shared, where, root, split });
     opened.push(set);
+    tellIncomplete(part, set, hooks);
     return set;
   };
   try {
-    const train = await open(plan.in, 'in', 'train');
-    const test = await open(plan.in, 'in', 'test');
+    const train = await open(sets.in, sets.suite?.train, 'train');
+    const test = await open(sets.in, sets.suite?.test, 'test');
     requireSameClasses(train, test);
     const out: DataSet[] = [];
-    for (const [index, spec] of plan.out.entries()) out.push(await open(spec, `out[${index}]`));
+    for (const one of sets.out) out.push(await open(one, partOf(sets, one)));
     return { train, test, out, [Symbol.dispose]: dispose };
   } catch (error) {
     dispose();
@@ -201,7 +211,7 @@ function describeRun(
     machine: { platform: process.platform, arch: process.arch, cpuCapability },
     data: {
       classes: sets.train.classes,
-      in: { name: plan.in.name, train: about(sets.train), test: about(sets.test) },
+      in: { name: plan.sets.in.spec.name, train: about(sets.train), test: about(sets.test) },
       out: sets.out.map((set) => ({ name: set.name, ...about(set) })),
       skipped: extracted.skipped,
     },

@@ -231,6 +231,55 @@ test('no command shows the help on stderr and exits 2', () => {
   assert.match(stderr, /mode-ensemble: a command is missing; mode-ensemble --help lists them\n$/);
 });
 
+test('usage errors of suites exit 2 with one sentence', () => {
+  const suite = (...flags: string[]) => ['eval-ood', '--checkpoint', 'a', ...flags];
+  refuses(suite(), '--in: expected a data set, or --suite, found neither');
+  refuses(suite('--in', 'builtin:shapes'), '--out: expected an OoD data set, or --suite, found neither');
+  refuses(
+    suite('--in', 'builtin:shapes', '--suite', 'builtin'),
+    '--suite: expected either --suite or --in, found both',
+  );
+  refuses(suite('--suite', 'cifar'), '--suite: unknown suite "cifar"; the nearest is "cifar10"');
+  refuses(suite('--data', 'x'), '--data: expected --suite with it, found none');
+  refuses(suite('--suite', 'cifar10'), '--data: expected the folder that holds the data sets, found no folder data');
+  refuses(
+    ['train', '--arch', 'R18', '--seed', '1', '--suite', 'builtin', '--test', 'builtin:shapes'],
+    '--suite: expected either --suite or --test, found both',
+  );
+  refuses(
+    ['train', '--arch', 'R50', '--seed', '1', '--suite', 'builtin'],
+    '--suite: expected a network for images of 32 pixels, as builtin has them, found resnet50, which reads 224 pixels; --crop asks for a size',
+  );
+});
+
+test('data ls shows what is there, also as JSON, and a typo suggests the command', () => {
+  refuses(['data', 'lss'], "unknown command 'lss' (Did you mean ls?)");
+  refuses(['data', 'ls', '--suite', 'imagent'], '--suite: unknown suite "imagent"; the nearest is "imagenet"');
+  refuses(['data', 'ls', '--dta', 'x'], "unknown option '--dta' (Did you mean --data?)");
+  refuses(['data', 'verify', 'foldr:x'], 'data verify: unknown reader "foldr" in "foldr:x"; the nearest is "folder"');
+  refuses(['data', 'verify', 'folder:x', '--data', 'y'], '--data: expected --suite with it, found none');
+  const none = cli('data');
+  assert.equal(none.status, 2);
+  assert.match(none.stderr, /^Usage: mode-ensemble data [^]*ls \[options\][^]*verify \[options\]/);
+  const { status, stdout, stderr } = cli('data', 'ls', '--suite', 'builtin');
+  assert.deepEqual([status, stderr], [0, '']);
+  assert.match(stdout, /\n {2}shapes \(train\) {2}complete {2}10,000 {2}builtin:shapes\n/);
+  const { folder: where, sets } = JSON.parse(cli('data', 'ls', '--suite', 'CIFAR-10', '--json').stdout);
+  assert.deepEqual([where, sets.length], ['data', 7]);
+  assert.deepEqual(
+    [sets[2].set, sets[2].state, sets[2].images, sets[2].expected, sets[2].path, sets[2].archives[0].bytes],
+    ['SVHN', 'missing', null, 26032, 'data/svhn', 64275384],
+  );
+});
+
+for (const command of ['data', 'data ls', 'data verify']) {
+  test(`the help of ${command} has examples and exits 0`, () => {
+    const { status, stdout, stderr } = cli(...command.split(' '), '--help');
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.match(stdout, new RegExp(`\\nExamples:\\n[^]*\\$ mode-ensemble ${command}`));
+  });
+}
+
 for (const command of ['doctor', 'models', 'run', 'train', 'eval-clean', 'eval-ood', 'convert']) {
   test(`the help of ${command} has examples and exits 0`, () => {
     const { status, stdout, stderr } = cli(command, '--help');

@@ -59,7 +59,21 @@ test('the files in experiments/ are valid', () => {
   assert.deepEqual([builtin.run, builtin.width, builtin.seeds], ['runs/builtin', 16, [1000, 1100, 1200]]);
   assert.deepEqual(builtin.out, ['builtin:blends', 'builtin:unseen', 'builtin:textures', 'builtin:strokes']);
   const cifar = loadExperiment('experiments/cifar10-small.yaml');
-  assert.deepEqual([cifar.root, cifar.width, cifar.train.epochs, cifar.out.length], ['data', 32, 12, 5]);
+  assert.deepEqual([cifar.root, cifar.width, cifar.train.epochs, cifar.out?.length], ['data', 32, 12, 5]);
+});
+
+test('a suite stands in place of in, and of out', () => {
+  const rest = 'arch: R18\nseeds: [1]\n';
+  const suite = parseExperiment(`suite: cifar10\nroot: elsewhere\n${rest}`, 'x.yaml');
+  assert.deepEqual([suite.suite, suite.root, suite.in, suite.out], ['cifar10', 'elsewhere', undefined, undefined]);
+  const further = parseExperiment(`suite: cifar10\nout: [builtin:blends]\n${rest}`, 'x.yaml');
+  assert.deepEqual(further.out, ['builtin:blends']);
+  assert.equal(
+    fault(`suite: cifar10\nin: builtin:shapes\n${rest}`),
+    'x.yaml: suite: expected either suite or in, found both',
+  );
+  assert.match(fault(`out: [builtin:blends]\n${rest}`), /^x\.yaml: in: expected a data set .*, found nothing$/);
+  assert.match(fault(`in: builtin:shapes\n${rest}`), /^x\.yaml: out: expected a list .*, found nothing$/);
 });
 
 const FAULTS: readonly [what: string, text: string, sentence: string][] = [

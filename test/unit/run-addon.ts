@@ -173,7 +173,11 @@ export function fakeAddon(): FakeAddon {
             { ...metadata, penultimate: 'stage5' },
           );
         }
-        return { count: rows, skipped: [], skippedCount: count(set) - rows, seconds: 1 };
+        const skipped = Array.from({ length: isOut ? fake.bad : 0 }, (_, index) => ({
+          name: `${set.path}/${index}.png`,
+          reason: 'no image',
+        }));
+        return { count: rows, skipped, skippedCount: count(set) - rows, seconds: 1 };
       }),
   };
   return fake as unknown as FakeAddon;

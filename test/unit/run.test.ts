@@ -112,8 +112,19 @@ test('bad images stop a run, unless they are to be passed over and counted', asy
   const passed = { ...settings, skipBadImages: true };
   const result = await runExperiment(passed, { addon, onLog });
   assert.deepEqual(result.skipped, { a: 4, B: 4 });
-  assert.ok(warnings.includes('a: 4 of 20 images cannot be decoded and are passed over'));
-  assert.deepEqual((await runExperiment(passed, { addon })).skipped, { a: 4, B: 4 });
+  const warning = 'a: 4 of 20 images cannot be decoded and are passed over: a/0.png, a/1.png, a/2.png and 1 more';
+  assert.ok(warnings.includes(warning), warnings.join('\n'));
+  const four = (set: string) => [0, 1, 2, 3].map((index) => ({ name: `${set}/${index}.png`, reason: 'no image' }));
+  const names = { a: four('a'), B: four('b') };
+  assert.deepEqual(result.skippedImages, names);
+  const results = () => JSON.parse(readFileSync(join(settings.run, 'results.json'), 'utf8'));
+  assert.deepEqual([results().skipped, results().skippedImages], [{ a: 4, B: 4 }, names]);
+  assert.ok(results().warnings.includes(warning));
+  // A second run reads the features, and tells the same.
+  const made = addon.extracted.length;
+  const again = await runExperiment(passed, { addon });
+  assert.deepEqual([again.skipped, again.skippedImages, addon.extracted.length], [{ a: 4, B: 4 }, names, made]);
+  assert.deepEqual(results().skippedImages, names);
   // Files made while images were passed over are no way around the check.
   await assert.rejects(runExperiment(settings, { addon }), { message: 'a: image 3 is no image' });
 });
@@ -202,6 +213,7 @@ test('checkpoints are evaluated without an experiment, from the same features', 
     top1: { n: 2, mean: 1, std: 0, min: 1, max: 1 },
     ensemble: { kind: 'ensemble', members: '1+2', n: 20, top1: 1 },
     skipped: {},
+    skippedImages: {},
   });
   const ood = { ...shared, out: ['builtin:a'], detectors: ['msp'], ensembles: [['1', '2']] };
   const { evaluation } = await evaluateOod(ood);
