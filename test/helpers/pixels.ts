@@ -11,21 +11,11 @@ export type Box = [left: number, top: number, width: number, height: number];
 
 export const withGeometry = (geometry: Geometry): TransformOptions => ({ ...CIFAR_TRANSFORM, ...geometry });
 
-interface Picture {
-  pixels: Uint8Array;
-  name: string;
-  width: number;
-  height: number;
-}
-
 /** The pixels after the transform, or, with a box, of the box alone, resized to the transform's crop. */
-export function picture(handle: DataHandle, index: number, geometry: Geometry, box?: Box): Picture {
-  const [left, top, width, height] = box ?? [];
+export function picture(handle: DataHandle, index: number, geometry: Geometry, box?: Box) {
+  const [left = 0, top = 0, width = 0, height = 0] = box ?? [];
   const region = box ? { left, top, width, height } : null;
-  const { readImage } = getAddon() as unknown as {
-    readImage(data: DataHandle, index: number, transform: TransformOptions, box: typeof region): Picture;
-  };
-  return readImage(handle, index, withGeometry(geometry), region);
+  return getAddon().readImage(handle, index, withGeometry(geometry), region);
 }
 
 /** The first 8 bytes of the SHA-256, as make_pixel_fixtures.py has it. */

@@ -44,10 +44,13 @@ DRAWN_BOXES, DATA_BOXES = ["bilinear-32", "bicubic-24"], ["bilinear-224", "bilin
 # Read at every position.
 SWEPT = [
     *(f"{coder}-{sampling}.jpg" for coder in ("baseline", "progressive") for sampling in odd_jpegs.SAMPLINGS),
-    *(f"{name}.jpg" for name in ("restart-3", "restart-progressive", "arithmetic", "separate-scans", "gray-progressive")),
+    *(f"{name}.jpg" for name in ("restart-3", "restart-progressive", "arithmetic", "separate-scans")),
+    *(f"{name}.jpg" for name in ("gray-progressive", "gray-as-2x2", "optimized", "restart-row", "arithmetic-progressive")),
     *(f"{name}.jpg" for name in ("cmyk-sampled", "ycck-420", "chroma-uneven", "chroma-finer", "rgb-adobe")),
     *(f"{name}.jpg" for name in ("damaged-scan", "damaged-restarts", "early-end", "early-end-progressive")),
     *(f"progressive-{name}.jpg" for name in ("first-scan-422", "two-scans", "four-scans")),
+    *(f"size-{name}.jpg" for name in ("8x8", "15x17", "16x16", "17x33", "33x15", "250x131")),
+    *(f"{name}-interlaced.png" for name in ("rgb-8-bit", "palette-4-bit", "gray-1-bit", "gray-16-bit")),
     "rgb.png",
 ]
 # Cut off at many places.
@@ -153,8 +156,10 @@ def boxes_of(name, width, height):
 
 
 def swept(image):
-    """The pixels of every 8 x 8 box that begins at most at (24, 24): borders of blocks, and of groups of blocks."""
-    return [image.crop((x, y, x + 8, y + 8)).tobytes() for y in range(25) for x in range(25)]
+    """The pixels of 8 x 8 boxes, at every position of an image of up to 99 x 79 pixels: at all borders of blocks."""
+    right, down = max(1, image.width // 50), max(1, image.height // 40)
+    corners = [(x, y) for y in range(0, image.height - 7, down) for x in range(0, image.width - 7, right)]
+    return [image.crop((x, y, x + 8, y + 8)).tobytes() for x, y in corners]
 
 
 def pixel_sum(path, name, kinds):
