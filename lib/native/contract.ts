@@ -5,7 +5,7 @@
  */
 
 export type Precision = 'float32' | 'bfloat16';
-export type ReaderName = 'cifar10' | 'folder' | 'builtin';
+export type ReaderName = 'cifar10' | 'cifar100' | 'svhn' | 'imagenet' | 'folder' | 'list' | 'tar' | 'npy' | 'builtin';
 
 /** A type-tagged external; only the addon can look inside. */
 export interface DataHandle {
