@@ -11,6 +11,7 @@ namespace mode_ensemble {
 
 std::shared_ptr<const Reader> open_cifar10(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_cifar100(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_npy(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_svhn(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_folder(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_builtin(const OpenDataOptions& options, const Tick& tick);

@@ -19,6 +19,7 @@ struct Row {
 
 constexpr Row kReaders[] = {
     {"builtin", open_builtin}, {"cifar10", open_cifar10}, {"cifar100", open_cifar100},
+    {"folder", open_folder},   {"npy", open_npy},         {"svhn", open_svhn},
 };
 
 }  // namespace
