@@ -1,12 +1,14 @@
 #!/usr/bin/env node
 /**
- * Feeds the checkpoint reader with files that lie: first a list of known bad ones, then changes of test/fuzz/corpus at random.
+ * Feeds the readers of checkpoints and of data with files that lie: first a list of known bad ones, then changes of right ones
+ * at random.
  *
- *   node scripts/fuzz.mjs [--seconds 120] [--seed N] [--driver] [--build-only] [INPUT…]
+ *   node scripts/fuzz.mjs [--target NAME] [--seconds 120] [--seed N] [--driver] [--build-only] [INPUT…]
  *
+ * --target takes one of TARGETS below; without it all take their turn and share the seconds.
  * With clang++ the changes are libFuzzer's; without (or with --driver) our own, made by test/fuzz/driver.cc and g++. Both
  * stop at what the address and undefined-behaviour sanitizers find, at more than a second of processor time and at more than
- * 100 MB of memory for one input. Such an input is kept and the exit status is 1. INPUT…: runs these files and nothing else.
+ * 100 MB of memory for one input. Such an input is kept and the exit status is 1. INPUT…: runs these files with --target and nothing else.
  * Needs zlib's headers, not LibTorch.
  */
 import { spawnSync } from 'node:child_process';
@@ -30,6 +32,20 @@ import { hashInputs, listFiles, readJson, writeJson } from './setup/stamp.mjs';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const FUZZ = 'test/fuzz';
 const SANITIZE = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+
+/**
+ * What is fuzzed: test/fuzz/exercise_NAME.cc reads an input, bad_NAME.cc lists bad ones, NAME.dict holds words. `corpus`:
+ * where the right files are; `maxLength`: of an input, in bytes. A MAT-file is deflated, by a thousand at most, so that a
+ * short one may already need the memory that is allowed.
+ */
+const TARGETS = {
+  checkpoint: { corpus: `${FUZZ}/corpus`, maxLength: 65536 },
+  svhn: { corpus: 'test/fixtures/readers/svhn', maxLength: 8192 },
+  npy: { corpus: 'test/fixtures/readers/npy', maxLength: 4096 },
+  cifar: { corpus: 'test/fixtures/readers/cifar10-*', maxLength: 16384 },
+};
+/** Parts of native/data/ that read a file's bytes and need neither LibTorch nor the decoders of images. */
+const DATA = ['cifar_pickle', 'cifar_sets', 'files', 'mat_file', 'npy_file', 'svhn_file'];
 
 class Stop extends Error {}
 
@@ -63,47 +79,111 @@ function buildFolder(kind) {
   }
 }
 
+/** Builds the targets' programs, { NAME: { bad, fuzz } }, where sources changed. */
 function build(folder, libFuzzer) {
   const compiler = libFuzzer ? 'clang++' : 'g++';
   if (!libFuzzer && !has('g++')) throw new Stop('Neither clang++ with libFuzzer nor g++ was found.');
   // Those of the room that need LibTorch are named in CMakeLists.txt.
   const cmake = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const isPlain = (name) => name.endsWith('.cc') && !cmake.includes(name.replace('native/', '${NATIVE}/'));
-  const native = listFiles(root, ['native/checkpoint'], isPlain);
-  const plain = [...native, 'native/runtime/error.cc', 'native/runtime/files.cc', `${FUZZ}/exercise.cc`];
-  const targets = [`${FUZZ}/bad_inputs.cc`, `${FUZZ}/checkpoint.cc`, ...(libFuzzer ? [] : [`${FUZZ}/driver.cc`])];
-  const headers = listFiles(root, ['native/checkpoint', 'native/runtime', FUZZ], (name) => name.endsWith('.h'));
+  const plain = listFiles(root, ['native/checkpoint'], isPlain);
+  plain.push('native/runtime/error.cc', 'native/runtime/files.cc', ...DATA.map((name) => `native/data/${name}.cc`));
+  plain.push(`${FUZZ}/usage.cc`);
+  const bad = `${FUZZ}/bad.cc`;
+  const fuzz = [`${FUZZ}/target.cc`, ...(libFuzzer ? [] : [`${FUZZ}/driver.cc`])];
+  const own = (name) => [`${FUZZ}/exercise_${name}.cc`, `${FUZZ}/bad_${name}.cc`];
+  const sources = [...plain, bad, ...fuzz, ...Object.keys(TARGETS).flatMap(own)];
+  const rooms = ['native/checkpoint', 'native/runtime', 'native/data', FUZZ];
+  const headers = listFiles(root, rooms, (name) => name.endsWith('.h'));
   const flags = ['-std=c++20', '-O1', '-g', '-fno-omit-frame-pointer', '-Inative', `-I${FUZZ}`, ...SANITIZE];
   if (libFuzzer) flags.push('-fsanitize=fuzzer-no-link');
   const record = path.join(folder, 'made-from.json');
   const version = run(compiler, ['--version']).stdout;
-  const hash = hashInputs(root, [...plain, ...targets, ...headers], { compiler, version, flags });
-  const programs = { bad: path.join(folder, 'bad-inputs'), fuzz: path.join(folder, 'checkpoint') };
-  if (readJson(record)?.hash === hash && existsSync(programs.bad) && existsSync(programs.fuzz)) return programs;
+  const hash = hashInputs(root, [...sources, ...headers], { compiler, version, flags });
+  const programs = Object.fromEntries(
+    Object.keys(TARGETS).map((name) => [
+      name,
+      { bad: path.join(folder, `bad-${name}`), fuzz: path.join(folder, name) },
+    ]),
+  );
+  const made = Object.values(programs).every((two) => existsSync(two.bad) && existsSync(two.fuzz));
+  if (made && readJson(record)?.hash === hash) return programs;
 
-  console.log(`Building the fuzzer with ${compiler} …`);
+  console.log(`Building the fuzzers with ${compiler} …`);
   const objects = new Map();
-  for (const source of [...plain, ...targets]) {
+  for (const source of sources) {
     const object = path.join(folder, `${path.basename(source, '.cc')}-${objects.size}.o`);
     const { status, output } = run(compiler, [...flags, '-c', source, '-o', object]);
     if (status !== 0) throw new Stop(output);
     objects.set(source, object);
   }
-  const link = (target, sources, extra) => {
-    const args = [...SANITIZE, ...extra, ...sources.map((source) => objects.get(source)), '-lz', '-o', target];
+  const link = (target, parts, extra) => {
+    const args = [...SANITIZE, ...extra, ...parts.map((source) => objects.get(source)), '-lz', '-o', target];
     const { status, output } = run(compiler, args);
     if (status !== 0) throw new Stop(output);
   };
-  link(programs.bad, [...plain, targets[0]], []);
-  link(programs.fuzz, [...plain, ...targets.slice(1)], libFuzzer ? ['-fsanitize=fuzzer'] : []);
+  for (const [name, program] of Object.entries(programs)) {
+    const [exercise, list] = own(name);
+    link(program.bad, [...plain, exercise, list, bad], []);
+    link(program.fuzz, [...plain, exercise, ...fuzz], libFuzzer ? ['-fsanitize=fuzzer'] : []);
+  }
   writeJson(record, { hash });
   return programs;
+}
+
+/** The folders that `corpus` stands for: one, or those whose names begin with what is before a "*". */
+function corpusFolders({ corpus }) {
+  const whole = path.join(root, corpus);
+  if (!whole.endsWith('*')) return [whole];
+  const begin = path.basename(whole).slice(0, -1);
+  const inside = path.dirname(whole);
+  return readdirSync(inside)
+    .filter((name) => name.startsWith(begin))
+    .map((name) => path.join(inside, name));
+}
+
+/** The known bad files, then random changes for some seconds; true where nothing was found. */
+function fuzz(name, program, { folder, temporary, env, libFuzzer, seconds, seed }) {
+  const bad = run(program.bad, [], { env });
+  process.stdout.write(`${name}: ${bad.output}`);
+  if (bad.status !== 0) return false;
+
+  const artifacts = path.join(folder, 'found', name);
+  mkdirSync(artifacts, { recursive: true });
+  const before = new Set(readdirSync(artifacts));
+  // New inputs go to the first folder; the committed corpus is only read.
+  const grown = path.join(temporary, name);
+  mkdirSync(grown);
+  const args = [`-max_total_time=${seconds}`, `-seed=${seed}`, `-artifact_prefix=${artifacts}/`];
+  args.push(`-dict=${path.join(root, FUZZ, `${name}.dict`)}`, `-max_len=${TARGETS[name].maxLength}`);
+  // libFuzzer's own limits only guard against what ours cannot see: a process that hangs, the sanitizers' memory.
+  if (libFuzzer) args.push('-timeout=20', '-rss_limit_mb=2560', '-print_final_stats=1', grown);
+  const { status, output } = run(program.fuzz, [...args, ...corpusFolders(TARGETS[name])], { env });
+  const executions = Number(/number_of_executed_units: *(\d+)/.exec(output)?.[1] ?? Number.NaN);
+  const found = readdirSync(artifacts).filter(
+    (file) => !before.has(file) && statSync(path.join(artifacts, file)).isFile(),
+  );
+  // Slow units are reported, not failures: processor time is what counts, and the target measures it itself.
+  const faults = found.filter((file) => !file.startsWith('slow-unit'));
+  if (status === 0 && faults.length === 0) {
+    const rate = seconds > 0 ? ` in ${seconds} s (${Math.round(executions / seconds)} a second)` : '';
+    console.log(`${name}: ${executions} executions${rate}; nothing found.`);
+    return true;
+  }
+  process.stdout.write(`${output.split('\n').slice(-80).join('\n')}\n`);
+  console.log(`${name}: found, after ${Number.isNaN(executions) ? 'some' : executions} executions:`);
+  for (const file of found) {
+    const place = path.relative(process.cwd(), path.join(artifacts, file));
+    console.log(`  node scripts/fuzz.mjs --target ${name} ${place}`);
+  }
+  return false;
 }
 
 function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      target: { type: 'string' },
       seconds: { type: 'string', default: '120' },
       seed: { type: 'string', default: '1' },
       driver: { type: 'boolean', default: false },
@@ -112,6 +192,11 @@ function main() {
   });
   const seconds = Number(values.seconds);
   if (!Number.isInteger(seconds) || seconds < 0) throw new Stop('--seconds takes a whole number.');
+  if (values.target !== undefined && !Object.hasOwn(TARGETS, values.target)) {
+    throw new Stop(`--target takes one of ${Object.keys(TARGETS).join(', ')}.`);
+  }
+  if (positionals.length > 0 && values.target === undefined)
+    throw new Stop('An INPUT needs --target: who is to read it?');
   if (!existsSync(path.join(root, FUZZ))) throw new Stop(`${FUZZ}/ is not part of the installed package.`);
   const temporary = mkdtempSync(path.join(os.tmpdir(), 'mode-ensemble-fuzz-run-'));
   try {
@@ -119,7 +204,7 @@ function main() {
     const folder = buildFolder(libFuzzer ? 'libfuzzer' : 'driver');
     const programs = build(folder, libFuzzer);
     if (values['build-only']) {
-      console.log(programs.fuzz);
+      for (const { fuzz } of Object.values(programs)) console.log(fuzz);
       return 0;
     }
     const env = {
@@ -129,42 +214,17 @@ function main() {
     };
     if (positionals.length > 0) {
       const inputs = positionals.map((name) => path.resolve(name));
-      return spawnSync(programs.fuzz, inputs, { cwd: root, env, stdio: 'inherit' }).status === 0 ? 0 : 1;
+      const options = { cwd: root, env, stdio: 'inherit' };
+      return spawnSync(programs[values.target].fuzz, inputs, options).status === 0 ? 0 : 1;
     }
-
-    const bad = run(programs.bad, [], { env });
-    process.stdout.write(bad.output);
-    if (bad.status !== 0) return 1;
-
-    const artifacts = path.join(folder, 'found');
-    mkdirSync(artifacts, { recursive: true });
-    const before = new Set(readdirSync(artifacts));
-    // New inputs go to the first folder; the committed corpus is only read.
-    const grown = path.join(temporary, 'corpus');
-    mkdirSync(grown);
-    const corpus = path.join(root, FUZZ, 'corpus');
-    const args = [`-max_total_time=${seconds}`, `-seed=${values.seed}`, `-artifact_prefix=${artifacts}/`];
-    args.push(`-dict=${path.join(root, FUZZ, 'checkpoint.dict')}`);
-    // libFuzzer's own limits only guard against what ours cannot see: a process that hangs, the sanitizers' memory.
-    if (libFuzzer) args.push('-timeout=20', '-rss_limit_mb=2560', '-max_len=65536', '-print_final_stats=1', grown);
+    const names = values.target === undefined ? Object.keys(TARGETS) : [values.target];
+    // Of 0 seconds libFuzzer would make no end.
+    const share = Math.max(1, Math.floor(seconds / names.length));
     console.log(`Fuzzing for ${seconds} s with ${libFuzzer ? 'libFuzzer' : 'the project’s own driver'} …`);
-    const fuzz = run(programs.fuzz, [...args, corpus], { env });
-    const executions = Number(/number_of_executed_units: *(\d+)/.exec(fuzz.output)?.[1] ?? Number.NaN);
-    const found = readdirSync(artifacts).filter(
-      (name) => !before.has(name) && statSync(path.join(artifacts, name)).isFile(),
-    );
-    // Slow units are reported, not failures: processor time is what counts, and the target measures it itself.
-    const faults = found.filter((name) => !name.startsWith('slow-unit'));
-    if (fuzz.status === 0 && faults.length === 0) {
-      const rate = seconds > 0 ? ` (${Math.round(executions / seconds)} a second)` : '';
-      console.log(`${executions} executions${rate}; nothing found.`);
-      return 0;
-    }
-    process.stdout.write(`${fuzz.output.split('\n').slice(-80).join('\n')}\n`);
-    console.log(`Found, after ${Number.isNaN(executions) ? 'some' : executions} executions:`);
-    for (const name of found)
-      console.log(`  node scripts/fuzz.mjs ${path.relative(process.cwd(), path.join(artifacts, name))}`);
-    return 1;
+    const options = { folder, temporary, env, libFuzzer, seconds: share, seed: values.seed };
+    // All take their turn, so that one failure does not hide another.
+    const faulty = names.filter((name) => !fuzz(name, programs[name], options));
+    return faulty.length === 0 ? 0 : 1;
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }

@@ -19,18 +19,20 @@ std::string hex(uint8_t byte) {
 
 class Unpickler {
  public:
-  Unpickler(PickleInput& input, PickleTree& tree, TorchObjects& objects)
+  Unpickler(PickleInput& input, PickleTree& tree, TorchObjects& objects, const PickleRules& rules)
       : input_(input),
         tree_(tree),
         objects_(objects),
-        most_memo_(std::min(input.left(), PickleLimits::bytes)) {}
+        rules_(rules),
+        most_memo_(std::min(input.left(), rules.most_bytes)) {}
 
   NodeId run() {
     const int64_t begin = input_.offset();
     while (true) {
       tree_.offset = input_.offset();
-      if (tree_.offset - begin > PickleLimits::bytes)
-        fail("expected a pickle of at most 64 MiB, found a longer one.");
+      if (tree_.offset - begin > rules_.most_bytes)
+        fail("expected a pickle of at most " + std::to_string(rules_.most_bytes >> 20) +
+             " MiB, found a longer one.");
       const uint8_t opcode = input_.byte();
       if (opcode == '.') return pop();
       step(opcode);
@@ -229,20 +231,21 @@ class Unpickler {
       case 'V':
       case 0x97:
       case 0x98:
-        fail("expected a pickle as torch.save writes it, found opcode " + hex(opcode) +
-             ", which it never uses.");
+        fail("expected a pickle as torch.save or numpy writes it, found opcode " + hex(opcode) +
+             ", which they never use.");
       default:
         fail("expected a pickle opcode, found byte " + hex(opcode) + ".");
     }
   }
 
   void push_text(Kind kind, uint64_t length) {
-    if (length > static_cast<uint64_t>(input_.left()) || length > static_cast<uint64_t>(PickleLimits::bytes))
+    if (length > static_cast<uint64_t>(input_.left()) || length > static_cast<uint64_t>(rules_.most_bytes))
       fail("expected a text of " + std::to_string(length) + " bytes, found " + std::to_string(input_.left()) +
            " bytes to the end.");
     const auto size = static_cast<int64_t>(length), kept = tree_.to_keep(size);
     char* room = nullptr;
     const NodeId id = tree_.add_text(kind, size, kept, &room);
+    if (kept < size) tree_.set_place(id, {input_.offset(), false});
     input_.read(room, kept);
     input_.skip(size - kept);
     push(id);
@@ -252,8 +255,8 @@ class Unpickler {
     if (module.size() + name.size() > static_cast<size_t>(PickleLimits::global_name))
       fail("expected the name of a class or function of at most 512 bytes, found a longer one.");
     const NodeId id = tree_.add_global(module, name, tree_.offset);
-    if (!tree_.global(id).known && refused_module(module))
-      fail("names " + printable(tree_.global(id).full_name()) + ": refused, no checkpoint has a use for it.");
+    if (!rules_.may_name(tree_.global(id)))
+      fail("names " + printable(tree_.global(id).full_name()) + ": refused, " + rules_.refusal + ".");
     push(id);
   }
 
@@ -356,6 +359,7 @@ class Unpickler {
   PickleInput& input_;
   PickleTree& tree_;
   TorchObjects& objects_;
+  const PickleRules& rules_;
   int64_t most_memo_;
   std::vector<NodeId> stack_, memo_;
   std::vector<uint32_t> marks_;
@@ -364,8 +368,12 @@ class Unpickler {
 
 }  // namespace
 
-NodeId read_pickle(PickleInput& input, PickleTree& tree, TorchObjects& objects) {
-  return Unpickler(input, tree, objects).run();
+const PickleRules kCheckpointPickle = {
+    64 << 20, [](const Global& global) { return global.known || !refused_module(global.module); },
+    "no checkpoint has a use for it"};
+
+NodeId read_pickle(PickleInput& input, PickleTree& tree, TorchObjects& objects, const PickleRules& rules) {
+  return Unpickler(input, tree, objects, rules).run();
 }
 
 }  // namespace mode_ensemble

@@ -31,8 +31,18 @@ class PickleInput {
   std::vector<uint8_t> window_;
 };
 
-// One pickle, protocols 0 to 5 as far as torch.save writes them, from where `input` stands to behind its
-// STOP. The result lies in `tree`; what its names stand for is up to `objects`. Throws Error(checkpoint).
-NodeId read_pickle(PickleInput& input, PickleTree& tree, TorchObjects& objects);
+// What a pickle may be: a checkpoint's, or another file's that is read with this.
+struct PickleRules {
+  int64_t most_bytes;
+  bool (*may_name)(const Global& global);  // refused where the pickle names it, whatever is done with it
+  const char* refusal;                     // why, as in "names os.system: refused, REFUSAL."
+};
+extern const PickleRules kCheckpointPickle;
+
+// One pickle, protocols 0 to 5 as far as torch.save and numpy write them, from where `input` stands to behind
+// its STOP. The result lies in `tree`; what its names stand for is up to `objects`. Throws Error of the
+// source's code.
+NodeId read_pickle(PickleInput& input, PickleTree& tree, TorchObjects& objects,
+                   const PickleRules& rules = kCheckpointPickle);
 
 }  // namespace mode_ensemble

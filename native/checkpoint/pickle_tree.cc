@@ -85,6 +85,12 @@ NodeId PickleTree::add_text(Kind kind, int64_t length, int64_t kept, char** room
   return add(node);
 }
 
+TextPlace PickleTree::place_of(NodeId text) const {
+  const auto by_node = [](const std::pair<NodeId, TextPlace>& entry, NodeId id) { return entry.first < id; };
+  const auto found = std::lower_bound(places_.begin(), places_.end(), text, by_node);
+  return found != places_.end() && found->first == text ? found->second : TextPlace{};
+}
+
 NodeId PickleTree::add_global(std::string_view module, std::string_view name, int64_t where) {
   count_look_up();
   const auto found = global_nodes_.find({module, name});

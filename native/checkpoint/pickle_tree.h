@@ -65,9 +65,14 @@ struct Global {
   std::string full_name() const { return std::string(module) + "." + std::string(name); }
 };
 
+// Where a text that was cut lies in the source, whole.
+struct TextPlace {
+  int64_t offset = -1;
+  bool utf8 = false;  // bytes that were written as text, a character a byte
+};
+
 // Fixed limits: a thousand times what checkpoints need, and together some ten megabytes.
 struct PickleLimits {
-  static constexpr int64_t bytes = 64 << 20;
   static constexpr size_t nodes = 1'000'000, links = 2'000'000, stack = 1'000'000, globals = 10'000;
   // A text of more than `string` bytes is cut; one of more than `late_string` once `early_strings` bytes are
   // kept.
@@ -106,6 +111,9 @@ class PickleTree {
   NodeId add_text(Kind kind, int64_t length, int64_t kept, char** room);
   // How many of a text's bytes are to be kept.
   int64_t to_keep(int64_t length) const;
+  // Of a text that was cut, in the order in which they were added.
+  void set_place(NodeId text, TextPlace place) { places_.emplace_back(text, place); }
+  TextPlace place_of(NodeId text) const;  // offset -1 where none was set
   NodeId add_global(std::string_view module, std::string_view name, int64_t offset);
   NodeId add_object(NodeId global, NodeId arguments);
 
@@ -169,6 +177,7 @@ class PickleTree {
   std::deque<Node> nodes_;
   std::deque<Link> links_;
   std::deque<Global> globals_;
+  std::vector<std::pair<NodeId, TextPlace>> places_;  // by node
   std::map<std::pair<std::string_view, std::string_view>, NodeId> global_nodes_;
   std::vector<std::unique_ptr<char[]>> chunks_;
   int64_t chunk_left_ = 0, kept_ = 0;

@@ -7,20 +7,18 @@
 #include <cerrno>
 #include <cstring>
 
-#include "runtime/error.h"
-
 namespace mode_ensemble {
 namespace {
 
 class FileSource : public ByteSource {
  public:
-  explicit FileSource(const std::string& path) : ByteSource(path) {
+  FileSource(const std::string& path, ErrorCode code) : ByteSource(path, code) {
     // Without O_NONBLOCK opening a named pipe would wait for ever.
     fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd_ < 0) fail(errno);
+    if (fd_ < 0) refuse(errno);
     struct stat info{};
-    if (fstat(fd_, &info) != 0) fail(errno);
-    if (!S_ISREG(info.st_mode)) fail(S_ISDIR(info.st_mode) ? EISDIR : EINVAL);
+    if (fstat(fd_, &info) != 0) refuse(errno);
+    if (!S_ISREG(info.st_mode)) refuse(S_ISDIR(info.st_mode) ? EISDIR : EINVAL);
     size_ = info.st_size;
   }
   ~FileSource() override {
@@ -41,7 +39,7 @@ class FileSource : public ByteSource {
   }
 
  private:
-  [[noreturn]] void fail(int error) {
+  [[noreturn]] void refuse(int error) {
     if (fd_ >= 0) close(fd_);
     fd_ = -1;
     throw Error(ErrorCode::io, name() + ": cannot be read: " + std::strerror(error) + ".");
@@ -53,8 +51,8 @@ class FileSource : public ByteSource {
 
 class MemorySource : public ByteSource {
  public:
-  MemorySource(std::string name, std::vector<uint8_t> bytes)
-      : ByteSource(std::move(name)), bytes_(std::move(bytes)) {}
+  MemorySource(std::string name, std::vector<uint8_t> bytes, ErrorCode code)
+      : ByteSource(std::move(name), code), bytes_(std::move(bytes)) {}
   int64_t size() const override { return static_cast<int64_t>(bytes_.size()); }
   void read_at(int64_t offset, void* to, int64_t n) const override {
     if (offset < 0 || n < 0 || offset > size() || n > size() - offset)
@@ -69,15 +67,18 @@ class MemorySource : public ByteSource {
 }  // namespace
 
 void ByteSource::fail_at(int64_t offset, const std::string& sentence) const {
-  throw Error(ErrorCode::checkpoint, name_ + ": byte " + std::to_string(offset) + ": " + sentence);
+  fail("byte " + std::to_string(offset) + ": " + sentence);
 }
 
-std::shared_ptr<const ByteSource> open_file_source(const std::string& path) {
-  return std::make_shared<FileSource>(path);
+void ByteSource::fail(const std::string& sentence) const { throw Error(code_, name_ + ": " + sentence); }
+
+std::shared_ptr<const ByteSource> open_file_source(const std::string& path, ErrorCode code) {
+  return std::make_shared<FileSource>(path, code);
 }
 
-std::shared_ptr<const ByteSource> make_memory_source(std::string name, std::vector<uint8_t> bytes) {
-  return std::make_shared<MemorySource>(std::move(name), std::move(bytes));
+std::shared_ptr<const ByteSource> make_memory_source(std::string name, std::vector<uint8_t> bytes,
+                                                     ErrorCode code) {
+  return std::make_shared<MemorySource>(std::move(name), std::move(bytes), code);
 }
 
 }  // namespace mode_ensemble

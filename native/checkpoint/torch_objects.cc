@@ -164,6 +164,7 @@ NodeId TorchObjects::encode(const std::vector<NodeId>& arguments) {
   if (node.cut || kept < static_cast<int64_t>(node.count)) {
     const NodeId made = tree_.add_text(Kind::bytes, node.count, PickleLimits::cut_to, &room);
     std::memcpy(room, text.data(), static_cast<size_t>(PickleLimits::cut_to));
+    if (node.cut) tree_.set_place(made, {tree_.place_of(arguments[0]).offset, true});
     return made;
   }
   std::string bytes;

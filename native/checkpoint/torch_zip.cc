@@ -16,7 +16,7 @@ void read_torch_zip(const std::shared_ptr<const ByteSource>& source, const std::
   zip.require_stored();
   const ZipRecord* pickle = zip.find("data.pkl");
   if (!pickle) source->fail_at(0, "is a zip archive without \"data.pkl\": torch.save did not write it.");
-  if (pickle->size > PickleLimits::bytes)
+  if (pickle->size > kCheckpointPickle.most_bytes)
     source->fail_at(pickle->offset, "expected a pickle of at most 64 MiB, found one of " +
                                         std::to_string(pickle->size) + " bytes.");
   zip.check_crc(*pickle);

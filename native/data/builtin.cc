@@ -80,6 +80,7 @@ std::vector<std::string> builtin_set_names() {
 }
 
 std::shared_ptr<const Reader> open_builtin(const OpenDataOptions& options, const Tick& tick) {
+  refuse_options(options, "a built-in set");
   std::vector<std::string> splits;
   for (const Part& part : kParts) {
     if (options.path != part.set) continue;

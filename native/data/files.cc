@@ -1,11 +1,15 @@
 #include "data/files.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 #include <system_error>
 
+#include "checkpoint/source.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
@@ -17,7 +21,7 @@ std::string grouped(uint64_t number) {
   return text;
 }
 
-void read_whole_file(const std::string& path, uint64_t limit, std::vector<uint8_t>& bytes) {
+void require_file(const std::string& path) {
   std::error_code failure;
   const fs::file_status status = fs::status(path, failure);
   if (!fs::exists(status)) {
@@ -30,6 +34,36 @@ void read_whole_file(const std::string& path, uint64_t limit, std::vector<uint8_
     const char* found = fs::is_directory(status) ? "a folder" : "neither a file nor a folder";
     throw Error(ErrorCode::data, "cannot read " + path + ": expected a file, found " + found + ".");
   }
+  if (access(path.c_str(), R_OK) != 0) {
+    const std::string reason = std::generic_category().message(errno);
+    throw Error(ErrorCode::data, "cannot read " + path + ": " + reason + ".");
+  }
+}
+
+std::shared_ptr<const ByteSource> open_data_file(const std::string& path) {
+  require_file(path);
+  return open_file_source(path, ErrorCode::data);
+}
+
+std::vector<std::string> read_class_names(const std::string& path, size_t count) {
+  std::vector<uint8_t> bytes;
+  read_whole_file(path, 1 << 20, bytes);
+  std::vector<std::string> names;
+  std::istringstream lines(std::string(bytes.begin(), bytes.end()));
+  for (std::string line; std::getline(lines, line);) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    if (!line.empty()) names.push_back(line);
+  }
+  if (count > 0 && names.size() != count) {
+    throw Error(ErrorCode::data, path + ": expected " + std::to_string(count) +
+                                     " class names, one a line, found " + std::to_string(names.size()) + ".");
+  }
+  return names;
+}
+
+void read_whole_file(const std::string& path, uint64_t limit, std::vector<uint8_t>& bytes) {
+  require_file(path);
+  std::error_code failure;
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (!file) {
     const std::string reason = std::generic_category().message(errno);

@@ -1,10 +1,23 @@
-// Files read whole, with errors that name them.
+// Files of data, with errors that name them.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace mode_ensemble {
+
+class ByteSource;
+
+// Throws Error(data) that names the file when it is missing, a folder, or unreadable.
+void require_file(const std::string& path);
+
+// To be read in parts: faults of its content are Error(data). Throws as require_file does.
+std::shared_ptr<const ByteSource> open_data_file(const std::string& path);
+
+// Class names, one a line; empty lines are passed over. Throws as require_file does, and for another number
+// of names than `count` where that is not 0.
+std::vector<std::string> read_class_names(const std::string& path, size_t count);
 
 // Throws Error(data) that names the file when it is missing, a folder, unreadable, or longer than `limit`
 // bytes.

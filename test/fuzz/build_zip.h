@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "little.h"
+
 struct TestRecord {
   std::string name, data;
   // What the headers claim, where it is not the truth.
@@ -14,12 +16,6 @@ struct TestRecord {
   uint64_t claimed_size = UINT64_MAX, claimed_offset = UINT64_MAX;
   std::string local_name = "=";
 };
-
-inline std::string little(uint64_t value, int bytes) {
-  std::string out;
-  for (int i = 0; i < bytes; ++i, value >>= 8) out += static_cast<char>(value & 255);
-  return out;
-}
 
 inline std::string build_zip(const std::vector<TestRecord>& records, const std::string& folder = "archive/") {
   std::string file, directory;

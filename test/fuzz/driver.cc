@@ -1,6 +1,6 @@
 // Stands in for libFuzzer where there is no clang: replays a corpus, then changes its inputs at random for
 // some seconds. The same seed gives the same inputs. Usage: driver [-max_total_time=N] [-seed=N]
-// [-artifact_prefix=DIR/] [-dict=FILE] CORPUS… (names as libFuzzer's)
+// [-max_len=N] [-artifact_prefix=DIR/] [-dict=FILE] CORPUS… (names as libFuzzer's)
 #include <signal.h>
 #include <sys/time.h>
 
@@ -21,9 +21,9 @@ extern "C" void __sanitizer_set_death_callback(void (*callback)(void)) __attribu
 
 namespace {
 
-constexpr size_t kMaxInput = 64 << 10;
 constexpr int kHangSeconds = 20;
 std::string current, artifacts;
+size_t max_input = 64 << 10;
 
 uint64_t state = 1;
 // xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016.
@@ -60,7 +60,7 @@ void run(const std::string& input) {
   try {
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "driver: an exception that is no Error(checkpoint): %s\n", error.what());
+    std::fprintf(stderr, "driver: an exception that is not the reader's Error: %s\n", error.what());
     keep_current();
     _exit(77);
   }
@@ -131,7 +131,7 @@ std::string mutate(std::string input, const std::vector<std::string>& corpus,
       }
     }
   }
-  if (input.size() > kMaxInput) input.resize(kMaxInput);
+  if (input.size() > max_input) input.resize(max_input);
   return input;
 }
 
@@ -149,6 +149,8 @@ int main(int count, char** arguments) {
       seconds = std::atof(text);
     } else if (const char* text = value("-seed=")) {
       state = std::strtoull(text, nullptr, 10) * 2 + 1;
+    } else if (const char* text = value("-max_len=")) {
+      max_input = std::strtoull(text, nullptr, 10);
     } else if (const char* text = value("-artifact_prefix=")) {
       artifacts = text;
     } else if (const char* text = value("-dict=")) {
@@ -156,7 +158,9 @@ int main(int count, char** arguments) {
     } else if (argument[0] != '-') {
       std::vector<std::filesystem::path> files;
       if (std::filesystem::is_directory(argument))
-        for (const auto& entry : std::filesystem::directory_iterator(argument)) files.push_back(entry.path());
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(argument)) {
+          if (entry.is_regular_file()) files.push_back(entry.path());
+        }
       else
         files.push_back(argument);
       std::sort(files.begin(), files.end());

@@ -2,7 +2,7 @@
 
 Run: python test/fuzz/make_corpus.py   (needs torch, numpy and g++ with zlib; takes half a minute)
 
-Files that end in .pickle begin with "pickle:"; checkpoint.cc puts the rest into a zip archive whose storages have 48 bytes.
+Files that end in .pickle begin with "pickle:"; exercise_checkpoint.cc puts the rest into a zip archive whose storages have 48 bytes.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main():
     ROOT.mkdir(exist_ok=True)
     for old in ROOT.iterdir():
         old.unlink()
-    # 48 bytes a storage, as checkpoint.cc makes them.
+    # 48 bytes a storage, as exercise_checkpoint.cc makes them.
     every_way("simple", {"state_dict": {"w": torch.arange(12.0).reshape(3, 4)}, "epoch": 3}, (2, 3, 4, 5))
     types = {}
     for name in DTYPES:
