@@ -46,7 +46,7 @@ class Reader {
   virtual const std::string& fingerprint() const = 0;
 };
 
-// Called now and then while a large set is indexed or generated; throws to stop.
+// Called now and then while a large set is indexed or generated, from any thread; throws to stop.
 using Tick = std::function<void(int64_t done, int64_t total)>;
 
 // One row a reader: native/data/registry.cc. Throws Error(data) or Error(config).
