@@ -11,6 +11,9 @@ namespace mode_ensemble {
 
 std::shared_ptr<const Reader> open_cifar10(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_folder(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_imagenet(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_list(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_tar(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_builtin(const OpenDataOptions& options, const Tick& tick);
 
 inline void report(const Tick& tick, int64_t done, int64_t total) {
@@ -19,6 +22,10 @@ inline void report(const Tick& tick, int64_t done, int64_t total) {
 
 // "a, b and 3 more", quoted; for messages that say what is there.
 std::string listed(const std::vector<std::string>& names, size_t at_most = 8);
+
+// Throws Error(config) for an option that is set and that the reader called `what` does not use.
+void refuse_options(const OpenDataOptions& options, const std::string& what, bool uses_labels = false,
+                    bool uses_root = false);
 
 // Throws Error(data) where a folder is missing, no folder, or cannot be listed. `what` it is for, as in
 // "CIFAR-10".

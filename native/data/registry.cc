@@ -18,9 +18,8 @@ struct Row {
 };
 
 constexpr Row kReaders[] = {
-    {"builtin", open_builtin},
-    {"cifar10", open_cifar10},
-    {"folder", open_folder},
+    {"builtin", open_builtin},   {"cifar10", open_cifar10}, {"folder", open_folder},
+    {"imagenet", open_imagenet}, {"list", open_list},       {"tar", open_tar},
 };
 
 }  // namespace
@@ -45,6 +44,16 @@ std::string listed(const std::vector<std::string>& names, size_t at_most) {
   }
   if (shown < names.size()) text += " and " + std::to_string(names.size() - shown) + " more";
   return text;
+}
+
+void refuse_options(const OpenDataOptions& options, const std::string& what, bool uses_labels,
+                    bool uses_root) {
+  const auto refuse = [&](const char* name, const std::string& value) {
+    throw Error(ErrorCode::config,
+                what + " takes no option '" + name + "': expected none, found '" + value + "'.");
+  };
+  if (!uses_labels && !options.labels.empty()) refuse("labels", options.labels);
+  if (!uses_root && !options.root.empty()) refuse("root", options.root);
 }
 
 void require_folder(const std::string& path, const std::string& what) {
