@@ -5,7 +5,7 @@
  */
 
 export type Precision = 'float32' | 'bfloat16';
-export type ReaderName = 'cifar10' | 'folder' | 'builtin';
+export type ReaderName = 'cifar10' | 'cifar100' | 'svhn' | 'imagenet' | 'folder' | 'list' | 'tar' | 'npy' | 'builtin';
 
 /** A type-tagged external; only the addon can look inside. */
 export interface DataHandle {
@@ -40,6 +40,28 @@ export interface DataInfo {
 
 export interface OpenDataResult extends DataInfo {
   handle: DataHandle;
+}
+
+/** Reads and decodes every image of a set. */
+export interface VerifyOptions {
+  data: DataHandle;
+  threads: number;
+}
+
+export interface VerifyResult {
+  /** Images that were read, the bad ones among them. */
+  count: number;
+  badCount: number;
+  /** The first 1,000 bad ones in data-set order, and why each is bad: a sentence. */
+  bad: { name: string; reason: string }[];
+  /** Of the image files; of the pixels where a set lies in memory. */
+  bytes: number;
+  /** Pixels of the good images; 0 where there is none. */
+  minWidth: number;
+  maxWidth: number;
+  minHeight: number;
+  maxHeight: number;
+  seconds: number;
 }
 
 export interface ArchOptions {
@@ -340,6 +362,7 @@ export interface Addon {
   openData(options: OpenDataOptions, sink: (event: JobEvent) => void): NativeJob<OpenDataResult>;
   /** Frees the set's memory once no job uses it. A second call is harmless; later use of the handle is E_CONFIG. */
   disposeData(handle: DataHandle): void;
+  verifyData(options: VerifyOptions, sink: (event: JobEvent) => void): NativeJob<VerifyResult>;
   train(options: TrainOptions, sink: (event: JobEvent) => void): NativeJob<TrainResult>;
   extract(options: ExtractOptions, sink: (event: JobEvent) => void): NativeJob<ExtractResult>;
   neighbours(options: NeighboursOptions, sink: (event: JobEvent) => void): NativeJob<NeighboursResult>;

@@ -175,6 +175,11 @@ OpenDataOptions read_open_data_options(const Napi::Value& value) {
   return out;
 }
 
+VerifyOptions read_verify_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {open_data_of(fields.value("data"), "data"), fields.integer("threads")};
+}
+
 TrainOptions read_train_options(const Napi::Value& value) {
   const Fields fields(value, "");
   const Fields augment = fields.object("augment");

@@ -4,6 +4,7 @@
 #include "addon/napi_env.h"
 #include "checkpoint/convert.h"
 #include "data/dataset.h"
+#include "data/verify.h"
 #include "extract/extract.h"
 #include "linalg/neighbours.h"
 #include "models/probe.h"
@@ -26,6 +27,7 @@ std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std:
 TransformOptions read_transform_options(const Napi::Value& value);
 ArchOptions read_arch_options(const Napi::Value& value);
 OpenDataOptions read_open_data_options(const Napi::Value& value);
+VerifyOptions read_verify_options(const Napi::Value& value);
 TrainOptions read_train_options(const Napi::Value& value);
 ExtractOptions read_extract_options(const Napi::Value& value);
 NeighboursOptions read_neighbours_options(const Napi::Value& value);
