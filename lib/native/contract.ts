@@ -53,7 +53,7 @@ export interface VerifyResult {
   count: number;
   badCount: number;
   /** The first 1,000 bad ones in data-set order, and why each is bad: a sentence. */
-  bad: { name: string; reason: string }[];
+  bad: SkippedImage[];
   /** Of the image files; of the pixels where a set lies in memory. */
   bytes: number;
   /** Pixels of the good images; 0 where there is none. */

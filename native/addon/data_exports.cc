@@ -4,6 +4,7 @@
 #include "addon/options.h"
 #include "addon/values.h"
 #include "data/load_pass.h"
+#include "data/verify.h"
 
 namespace mode_ensemble::addon {
 namespace {
@@ -27,6 +28,24 @@ Napi::Value open_data(const Napi::CallbackInfo& call) {
                        return out;
                      });
                    });
+}
+
+Napi::Value verify_job(const Napi::CallbackInfo& call) {
+  return start_job(call.Env(), sink_of(call), [options = read_verify_options(call[0])](JobContext& context) {
+    return ResultMaker([result = verify_data(options, context)](Napi::Env env) -> Napi::Value {
+      auto out = Napi::Object::New(env);
+      out["count"] = static_cast<double>(result.count);
+      out["badCount"] = static_cast<double>(result.badCount);
+      out["bad"] = bad_images(env, result.bad);
+      out["bytes"] = static_cast<double>(result.bytes);
+      out["minWidth"] = static_cast<double>(result.minWidth);
+      out["maxWidth"] = static_cast<double>(result.maxWidth);
+      out["minHeight"] = static_cast<double>(result.minHeight);
+      out["maxHeight"] = static_cast<double>(result.maxHeight);
+      out["seconds"] = result.seconds;
+      return out;
+    });
+  });
 }
 
 Napi::Value dispose_data(const Napi::CallbackInfo& call) {
@@ -71,7 +90,7 @@ Napi::Value load_pass_job(const Napi::CallbackInfo& call) {
                        auto out = Napi::Object::New(env);
                        out["count"] = static_cast<double>(result.count);
                        out["skippedCount"] = static_cast<double>(result.skippedCount);
-                       out["skipped"] = skipped_list(env, result.skipped);
+                       out["skipped"] = bad_images(env, result.skipped);
                        out["seconds"] = result.seconds;
                        out["waitSeconds"] = result.waitSeconds;
                        out["fetchSeconds"] = result.times.fetch;
@@ -117,6 +136,7 @@ Napi::Value random_boxes(const Napi::CallbackInfo& call) {
 void add_data_exports(Napi::Env env, Napi::Object exports) {
   exports["openData"] = Napi::Function::New<guarded<open_data>>(env, "openData");
   exports["disposeData"] = Napi::Function::New<guarded<dispose_data>>(env, "disposeData");
+  exports["verifyData"] = Napi::Function::New<guarded<verify_job>>(env, "verifyData");
   exports["readImage"] = Napi::Function::New<guarded<read_image>>(env, "readImage");
   exports["loadPass"] = Napi::Function::New<guarded<load_pass_job>>(env, "loadPass");
   exports["hashPixels"] = Napi::Function::New<guarded<hash_pixels_job>>(env, "hashPixels");

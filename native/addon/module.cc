@@ -102,7 +102,7 @@ Napi::Value extract_job(const Napi::CallbackInfo& call) {
     return ResultMaker([result = extract(options, context)](Napi::Env env) -> Napi::Value {
       auto out = Napi::Object::New(env);
       out["count"] = static_cast<double>(result.count);
-      out["skipped"] = skipped_list(env, result.skipped);
+      out["skipped"] = bad_images(env, result.skipped);
       out["skippedCount"] = static_cast<double>(result.skippedCount);
       out["seconds"] = result.seconds;
       return out;

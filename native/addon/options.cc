@@ -276,6 +276,11 @@ RandomBoxesOptions read_random_boxes_options(const Napi::Value& value) {
   return out;
 }
 
+VerifyOptions read_verify_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  return {open_data_of(fields.value("data"), "data"), fields.integer("threads")};
+}
+
 TrainOptions read_train_options(const Napi::Value& value) {
   const Fields fields(value, "");
   TrainOptions out;

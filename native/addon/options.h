@@ -5,6 +5,7 @@
 #include "checkpoint/convert.h"
 #include "data/dataset.h"
 #include "data/load_pass.h"
+#include "data/verify.h"
 #include "extract/extract.h"
 #include "linalg/neighbours.h"
 #include "models/probe.h"
@@ -41,6 +42,7 @@ struct HashPixelsOptions {
 };
 HashPixelsOptions read_hash_pixels_options(const Napi::Value& value);
 RandomBoxesOptions read_random_boxes_options(const Napi::Value& value);
+VerifyOptions read_verify_options(const Napi::Value& value);
 TrainOptions read_train_options(const Napi::Value& value);
 ExtractOptions read_extract_options(const Napi::Value& value);
 NeighboursOptions read_neighbours_options(const Napi::Value& value);

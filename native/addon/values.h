@@ -46,8 +46,8 @@ inline Napi::Function sink_of(const Napi::CallbackInfo& info) {
 }
 
 // Where a set's bad images are listed: {name, reason}.
-inline Napi::Array skipped_list(Napi::Env env, const std::vector<SkippedImage>& images) {
-  return to_array(env, images, [&](const SkippedImage& image) {
+inline Napi::Array bad_images(Napi::Env env, const std::vector<BadImage>& images) {
+  return to_array(env, images, [&](const BadImage& image) {
     auto out = Napi::Object::New(env);
     out["name"] = image.name;
     out["reason"] = image.reason;

@@ -150,9 +150,21 @@ void inverted_cmyk_to_rgb(const uint8_t* from, int width, uint8_t* to) {
                                    decoder.message() + ").");
 }
 
+// Where a progressive image's last scans are missing, libjpeg smooths what it has over block borders, and
+// looks further than the part that is wanted. coef_bits holds the bits that each coefficient still lacks.
+bool is_smoothed(const jpeg_decompress_struct& info) {
+  if (!info.progressive_mode || !info.coef_bits) return false;
+  for (int c = 0; c < info.num_components; ++c) {
+    for (int k = 1; k < 10; ++k)
+      if (info.coef_bits[c][k] != 0) return true;
+  }
+  return false;
+}
+
 // libjpeg can leave out rows and columns of any image, but the arithmetic at the borders is that of the whole
 // image only for the usual chroma samplings (tested for these, at every border).
 bool can_leave_out(const jpeg_decompress_struct& info) {
+  if (is_smoothed(info)) return false;
   if (info.num_components == 1) return true;
   if (info.num_components != 3) return false;
   const jpeg_component_info* part = info.comp_info;

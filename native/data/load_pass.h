@@ -19,7 +19,7 @@ struct LoadPassOptions {
 struct LoadPassResult {
   int64_t count = 0;  // images that came out, of all passes
   int64_t skippedCount = 0;
-  std::vector<SkippedImage> skipped;  // of the last pass, the first of them
+  std::vector<BadImage> skipped;  // of the last pass, the first of them
   double seconds = 0;
   double waitSeconds = 0;  // that the consumer waited for a batch
   PrepareTimes times;      // of all workers together

@@ -118,7 +118,7 @@ void Loader::fill(const Part& part, Workspace& space) {
     } catch (const Error& error) {
       if (error.code() == ErrorCode::data && data_->skipBadImages) {
         slot.bad[static_cast<size_t>(row)] = 1;
-        SkippedImage skipped{reader.name(index), error.what()};
+        BadImage skipped{reader.name(index), error.what()};
         const std::lock_guard lock(mutex_);
         slot.skipped.emplace_back(row, std::move(skipped));
         continue;

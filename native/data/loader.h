@@ -35,10 +35,6 @@ struct SlotMemory {
 // Memory for `rows` images of `bytes` each.
 using AllocateSlot = std::function<SlotMemory(int64_t rows, size_t bytes)>;
 
-struct SkippedImage {
-  std::string name, reason;
-};
-
 struct LoadedBatch {
   size_t slot = 0;
   int64_t rows = 0;  // fewer than `read` where bad images were passed over, perhaps none
@@ -65,7 +61,7 @@ class Loader {
   bool next(LoadedBatch& batch);
 
   // The images passed over so far, the first kMostSkippedKept of them in the order of the stream.
-  const std::vector<SkippedImage>& skipped() const { return skipped_; }
+  const std::vector<BadImage>& skipped() const { return skipped_; }
   int64_t skipped_count() const { return skipped_count_; }
   // Of all workers together, for the batches handed out.
   PrepareTimes times() const { return times_; }
@@ -74,8 +70,8 @@ class Loader {
   struct Slot {
     SlotMemory memory;
     int64_t rows = 0, done = 0;
-    std::vector<uint8_t> bad;                               // [rows], 1 for an image that was passed over
-    std::vector<std::pair<int64_t, SkippedImage>> skipped;  // with its row
+    std::vector<uint8_t> bad;                           // [rows], 1 for an image that was passed over
+    std::vector<std::pair<int64_t, BadImage>> skipped;  // with its row
     std::exception_ptr error;
     int64_t error_row = 0;
     PrepareTimes times;
@@ -104,7 +100,7 @@ class Loader {
   int64_t claimed_batch_ = 0, claimed_row_ = 0;
   int64_t consumed_ = 0;  // batches whose slots are free again
   bool holding_ = false, stop_ = false;
-  std::vector<SkippedImage> skipped_;
+  std::vector<BadImage> skipped_;
   int64_t skipped_count_ = 0;
   PrepareTimes times_;
   std::vector<std::thread> threads_;

@@ -31,6 +31,11 @@ struct Sample {
   std::vector<uint8_t> buffer;    // keeps its memory from image to image
 };
 
+// An image that cannot be read or decoded, and the sentence that says why.
+struct BadImage {
+  std::string name, reason;
+};
+
 class Reader {
  public:
   virtual ~Reader() = default;
@@ -46,7 +51,7 @@ class Reader {
   virtual const std::string& fingerprint() const = 0;
 };
 
-// Called now and then while a large set is indexed or generated; throws to stop.
+// Called now and then while a large set is indexed or generated, from any thread; throws to stop.
 using Tick = std::function<void(int64_t done, int64_t total)>;
 
 // One row a reader: native/data/registry.cc. Throws Error(data) or Error(config).

@@ -14,6 +14,9 @@ std::shared_ptr<const Reader> open_cifar100(const OpenDataOptions& options, cons
 std::shared_ptr<const Reader> open_npy(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_svhn(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_folder(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_imagenet(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_list(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_tar(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_builtin(const OpenDataOptions& options, const Tick& tick);
 
 inline void report(const Tick& tick, int64_t done, int64_t total) {

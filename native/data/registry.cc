@@ -1,8 +1,4 @@
 // The table of readers. A new one: a file beside this, its open function in readers.h, a row here.
-#include <algorithm>
-#include <filesystem>
-#include <system_error>
-
 #include "data/reader.h"
 #include "data/readers.h"
 #include "runtime/error.h"
@@ -10,16 +6,15 @@
 namespace mode_ensemble {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct Row {
   const char* name;
   std::shared_ptr<const Reader> (*open)(const OpenDataOptions&, const Tick&);
 };
 
 constexpr Row kReaders[] = {
-    {"builtin", open_builtin}, {"cifar10", open_cifar10}, {"cifar100", open_cifar100},
-    {"folder", open_folder},   {"npy", open_npy},         {"svhn", open_svhn},
+    {"builtin", open_builtin}, {"cifar10", open_cifar10},   {"cifar100", open_cifar100},
+    {"folder", open_folder},   {"imagenet", open_imagenet}, {"list", open_list},
+    {"npy", open_npy},         {"svhn", open_svhn},         {"tar", open_tar},
 };
 
 }  // namespace
@@ -32,41 +27,6 @@ std::shared_ptr<const Reader> open_reader(const OpenDataOptions& options, const 
   }
   throw Error(ErrorCode::config,
               "unknown reader '" + options.reader + "': expected one of " + listed(names) + ".");
-}
-
-std::string listed(const std::vector<std::string>& names, size_t at_most) {
-  if (names.empty()) return "nothing";
-  const size_t shown = std::min(names.size(), at_most);
-  std::string text;
-  for (size_t i = 0; i < shown; ++i) {
-    if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
-    text += "'" + names[i] + "'";
-  }
-  if (shown < names.size()) text += " and " + std::to_string(names.size() - shown) + " more";
-  return text;
-}
-
-void refuse_options(const OpenDataOptions& options, const std::string& what, bool uses_labels,
-                    bool uses_root) {
-  const auto refuse = [&](const char* name, const std::string& value) {
-    throw Error(ErrorCode::config,
-                what + " takes no option '" + name + "': expected none, found '" + value + "'.");
-  };
-  if (!uses_labels && !options.labels.empty()) refuse("labels", options.labels);
-  if (!uses_root && !options.root.empty()) refuse("root", options.root);
-}
-
-void require_folder(const std::string& path, const std::string& what) {
-  std::error_code failure;
-  const fs::file_status status = fs::status(path, failure);
-  if (fs::is_directory(status)) {
-    fs::directory_iterator entries(path, failure);
-    if (!failure) return;
-  }
-  std::string reason = failure ? failure.message() : "it is a file";
-  if (status.type() == fs::file_type::not_found) reason = "there is no such folder";
-  throw Error(ErrorCode::data,
-              "cannot open '" + path + "' for " + what + ": expected a folder, but " + reason + ".");
 }
 
 }  // namespace mode_ensemble

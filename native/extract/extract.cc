@@ -103,7 +103,7 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
     meter.add(batch.read);
   }
   result.skippedCount = loader.loader().skipped_count();
-  for (const SkippedImage& image : loader.loader().skipped())
+  for (const BadImage& image : loader.loader().skipped())
     if (result.skipped.size() < kSkippedListed) result.skipped.push_back(image);
   if (result.count == 0) throw Error(ErrorCode::data, "No image of the set could be read.");
   context.throw_if_aborted();

@@ -30,7 +30,7 @@ struct ExtractOptions {
 
 struct ExtractResult {
   int64_t count = 0;
-  std::vector<SkippedImage> skipped;  // the first hundred
+  std::vector<BadImage> skipped;  // the first hundred
   int64_t skippedCount = 0;
   double seconds = 0;
 };

@@ -83,7 +83,7 @@ struct Stream {
   std::vector<int64_t> labels;
   std::vector<int64_t> batches;  // rows
   std::string sum;
-  std::vector<SkippedImage> skipped;
+  std::vector<BadImage> skipped;
   size_t slots = 0;
 };
 

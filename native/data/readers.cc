@@ -1,0 +1,47 @@
+#include "data/readers.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "runtime/error.h"
+
+namespace mode_ensemble {
+namespace fs = std::filesystem;
+
+std::string listed(const std::vector<std::string>& names, size_t at_most) {
+  if (names.empty()) return "nothing";
+  const size_t shown = std::min(names.size(), at_most);
+  std::string text;
+  for (size_t i = 0; i < shown; ++i) {
+    if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
+    text += "'" + names[i] + "'";
+  }
+  if (shown < names.size()) text += " and " + std::to_string(names.size() - shown) + " more";
+  return text;
+}
+
+void refuse_options(const OpenDataOptions& options, const std::string& what, bool uses_labels,
+                    bool uses_root) {
+  const auto refuse = [&](const char* name, const std::string& value) {
+    throw Error(ErrorCode::config,
+                what + " takes no option '" + name + "': expected none, found '" + value + "'.");
+  };
+  if (!uses_labels && !options.labels.empty()) refuse("labels", options.labels);
+  if (!uses_root && !options.root.empty()) refuse("root", options.root);
+}
+
+void require_folder(const std::string& path, const std::string& what) {
+  std::error_code failure;
+  const fs::file_status status = fs::status(path, failure);
+  if (fs::is_directory(status)) {
+    fs::directory_iterator entries(path, failure);
+    if (!failure) return;
+  }
+  std::string reason = failure ? failure.message() : "it is a file";
+  if (status.type() == fs::file_type::not_found) reason = "there is no such folder";
+  throw Error(ErrorCode::data,
+              "cannot open '" + path + "' for " + what + ": expected a folder, but " + reason + ".");
+}
+
+}  // namespace mode_ensemble
