@@ -185,7 +185,7 @@ Region shrunk(const Region& region, int shrink, int width, int height) {
 }
 
 // Chroma upsampling looks one pixel to each side, so what is decoded is a little more than what is wanted.
-constexpr int kMargin = 8;
+constexpr int kMargin = 2;
 
 Region with_margin(const Region& region, int width, int height) {
   const int left = std::max(region.left - kMargin, 0), top = std::max(region.top - kMargin, 0);

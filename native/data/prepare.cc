@@ -30,6 +30,12 @@ uint16_t to_bfloat16(float value) {
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+uint32_t little_word(const uint8_t* bytes) {
+  uint32_t word = 0;
+  std::memcpy(&word, bytes, 4);
+  return std::endian::native == std::endian::little ? word : __builtin_bswap32(word);
+}
+
 // One row of a square: output x takes the pixel x + shift, or its mirror image; outside there is black.
 template <typename Value>
 void convert_row(const uint8_t* row, int side, int shift, bool flip,
@@ -48,11 +54,22 @@ void convert_row(const uint8_t* row, int side, int shift, bool flip,
   if (begin >= end) return black(0, side);
   black(0, begin);
   const uint8_t* from = row + 3 * ((flip ? side - 1 - begin : begin) + shift);
-  const int step = flip ? -3 : 3;
-  for (int x = begin; x < end; ++x, from += step) {
-    to[3 * x] = red[from[0]];
-    to[3 * x + 1] = green[from[1]];
-    to[3 * x + 2] = blue[from[2]];
+  Value* out = to + 3 * begin;
+  const auto put = [&](uint32_t pixel) {
+    out[0] = red[pixel & 255];
+    out[1] = green[pixel >> 8 & 255];
+    out[2] = blue[pixel >> 16 & 255];
+    out += 3;
+  };
+  const auto last = [&] { put(from[0] | uint32_t{from[1]} << 8 | uint32_t{from[2]} << 16); };
+  // One load a pixel, and of a byte more, which only the row's last pixel may not have.
+  const int whole = end - begin - 1;
+  if (flip) {
+    last();
+    for (int i = 0; i < whole; ++i) put(little_word(from -= 3));
+  } else {
+    for (int i = 0; i < whole; ++i, from += 3) put(little_word(from));
+    last();
   }
   black(end, side);
 }

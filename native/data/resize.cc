@@ -12,24 +12,21 @@
 namespace mode_ensemble {
 namespace {
 
-double triangle(double x) { return x < 1.0 ? 1.0 - x : 0.0; }
-
-// Keys' cubic with a = -0.5.
-double cubic(double x) {
-  constexpr double a = -0.5;
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0.0;
-}
-
-struct Kernel {
-  double support;
-  double (*value)(double);  // of |x|
+struct Triangle {
+  static constexpr double support = 1.0;
+  static double value(double x) { return x < 1.0 ? 1.0 - x : 0.0; }  // of |x|
 };
 
-Kernel kernel_of(Filter filter) {
-  return filter == Filter::bilinear ? Kernel{1.0, triangle} : Kernel{2.0, cubic};
-}
+// Keys' cubic with a = -0.5.
+struct Cubic {
+  static constexpr double support = 2.0;
+  static double value(double x) {
+    constexpr double a = -0.5;
+    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+    if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
+    return 0.0;
+  }
+};
 
 uint32_t pair(int32_t first, int32_t second) {
   return (static_cast<uint32_t>(first) & 0xffff) | static_cast<uint32_t>(second) << 16;
@@ -37,10 +34,11 @@ uint32_t pair(int32_t first, int32_t second) {
 
 // The taps of outputs [begin, begin + size) where `from` places become `to`. The expressions keep Pillow's
 // form: another order of the same operations may round otherwise.
-void make_taps(int from, int to, int begin, int size, const Kernel& kernel, Taps& taps) {
+template <typename Kernel>
+void make_taps(int from, int to, int begin, int size, Taps& taps) {
   const double scale = static_cast<double>(from) / to;
   const double stretch = std::max(scale, 1.0);  // when enlarging, the filter keeps its width
-  const double support = kernel.support * stretch;
+  const double support = Kernel::support * stretch;
   const double shrink = 1.0 / stretch;
 
   const int widest = static_cast<int>(std::ceil(support)) * 2 + 1;
@@ -56,7 +54,7 @@ void make_taps(int from, int to, int begin, int size, const Kernel& kernel, Taps
     const int end = std::min(static_cast<int>(center + support + 0.5), from);
     double sum = 0;
     for (int k = 0; k < end - first; ++k) {
-      share[k] = kernel.value(std::abs((k + first - center + 0.5) * shrink));
+      share[k] = Kernel::value(std::abs((k + first - center + 0.5) * shrink));
       sum += share[k];
     }
     taps.first[i] = first;
@@ -74,6 +72,11 @@ void make_taps(int from, int to, int begin, int size, const Kernel& kernel, Taps
     taps.low[k] = pair(a & 0x7fff, b & 0x7fff);
     taps.high[k] = pair(a >> 15, b >> 15);
   }
+}
+
+void make_taps(int from, int to, int begin, int size, Filter filter, Taps& taps) {
+  if (filter == Filter::bilinear) return make_taps<Triangle>(from, to, begin, size, taps);
+  make_taps<Cubic>(from, to, begin, size, taps);
 }
 
 // Makes `first` count from the first place that is needed. Returns that place and how many are.
@@ -95,11 +98,11 @@ void Resampler::plan(int source_width, int source_height, int width, int height,
   same_width_ = source_width == width;
   same_height_ = source_height == height;
   if (!same_width_) {
-    make_taps(source_width, width, window.left, window.width, kernel_of(filter), columns_);
+    make_taps(source_width, width, window.left, window.width, filter, columns_);
     std::tie(needed_.left, needed_.width) = from_first_needed(columns_);
   }
   if (!same_height_) {
-    make_taps(source_height, height, window.top, window.height, kernel_of(filter), rows_);
+    make_taps(source_height, height, window.top, window.height, filter, rows_);
     std::tie(needed_.top, needed_.height) = from_first_needed(rows_);
   }
 }
