@@ -108,13 +108,12 @@ void Resampler::plan(int source_width, int source_height, int width, int height,
 }
 
 void Resampler::run(const PixelView& from, uint8_t* to) {
-  const ResizeKernels& kernels = resize_kernels();
   const size_t row = size_t{3} * static_cast<size_t>(window_.width);
   PixelView source = from;
   if (!same_width_) {
     const size_t stride = row + 16;  // vectors write over the end of a row
     uint8_t* narrow = narrow_.make(stride * static_cast<size_t>(from.height));
-    kernels.across(from.data, from.stride, from.height, columns_, narrow, stride);
+    kernels_.across(from.data, from.stride, from.height, columns_, narrow, stride);
     source = {narrow, window_.width, from.height, stride};
   }
   for (int y = 0; y < window_.height; ++y) {
@@ -122,7 +121,7 @@ void Resampler::run(const PixelView& from, uint8_t* to) {
     if (same_height_) {
       std::memcpy(out, source.data + source.stride * static_cast<size_t>(y), row);
     } else {
-      kernels.down(source.data, source.stride, static_cast<int>(row), rows_, y, out);
+      kernels_.down(source.data, source.stride, static_cast<int>(row), rows_, y, out);
     }
   }
 }

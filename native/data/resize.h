@@ -12,6 +12,8 @@ enum class Filter { bilinear, bicubic };
 // One a thread: it keeps its memory from image to image.
 class Resampler {
  public:
+  explicit Resampler(const ResizeKernels& kernels = resize_kernels()) : kernels_(kernels) {}
+
   // What is wanted is `window` of the image that source_width × source_height becomes when it is resized to
   // width × height. All sizes are at least 1, and the window lies inside.
   void plan(int source_width, int source_height, int width, int height, const Region& window, Filter filter);
@@ -24,6 +26,7 @@ class Resampler {
   void run(const PixelView& from, uint8_t* to);
 
  private:
+  const ResizeKernels& kernels_;
   Region window_, needed_;
   bool same_width_ = false, same_height_ = false;
   Taps columns_, rows_;

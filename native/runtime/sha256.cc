@@ -4,6 +4,12 @@
 #include <bit>
 #include <cstring>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#include <immintrin.h>
+#define ME_SHA __attribute__((target("sha,sse4.1")))
+#endif
+
 namespace mode_ensemble {
 namespace {
 
@@ -19,9 +25,8 @@ constexpr uint32_t kRound[64] = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-}  // namespace
-
-void Sha256::block(const uint8_t* bytes) {
+// The compression of one block, as section 6.2.2 writes it.
+void block(uint32_t* state, const uint8_t* bytes) {
   uint32_t w[64];
   for (int t = 0; t < 16; ++t) {
     w[t] = uint32_t{bytes[4 * t]} << 24 | uint32_t{bytes[4 * t + 1]} << 16 | uint32_t{bytes[4 * t + 2]} << 8 |
@@ -32,7 +37,8 @@ void Sha256::block(const uint8_t* bytes) {
     const uint32_t s1 = std::rotr(w[t - 2], 17) ^ std::rotr(w[t - 2], 19) ^ (w[t - 2] >> 10);
     w[t] = w[t - 16] + s0 + w[t - 7] + s1;
   }
-  auto [a, b, c, d, e, f, g, h] = state_;
+  uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+  uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
   for (int t = 0; t < 64; ++t) {
     const uint32_t s1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
     const uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + kRound[t] + w[t];
@@ -41,7 +47,73 @@ void Sha256::block(const uint8_t* bytes) {
     h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
   }
   const uint32_t after[8] = {a, b, c, d, e, f, g, h};
-  for (int i = 0; i < 8; ++i) state_[i] += after[i];
+  for (int i = 0; i < 8; ++i) state[i] += after[i];
+}
+
+void blocks(uint32_t* state, const uint8_t* bytes, size_t count) {
+  for (size_t i = 0; i < count; ++i) block(state, bytes + 64 * i);
+}
+
+#ifdef ME_SHA
+// The same with the processor's SHA instructions (Intel, "SHA Extensions"), which want the state as the
+// halves A B E F and C D G H and do four rounds to each group of four words. Some eight times as fast.
+ME_SHA void blocks_sha(uint32_t* state, const uint8_t* bytes, size_t count) {
+  const __m128i big_endian = _mm_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
+  auto* words = reinterpret_cast<__m128i*>(state);
+  const __m128i badc = _mm_shuffle_epi32(_mm_loadu_si128(words), 0b10110001);
+  const __m128i hgfe = _mm_shuffle_epi32(_mm_loadu_si128(words + 1), 0b00011011);
+  __m128i abef = _mm_alignr_epi8(badc, hgfe, 8);
+  __m128i cdgh = _mm_blend_epi16(hgfe, badc, 0xf0);
+  for (; count > 0; --count, bytes += 64) {
+    const __m128i abef_before = abef, cdgh_before = cdgh;
+    __m128i w[4];
+    for (int group = 0; group < 16; ++group) {
+      __m128i& now = w[group % 4];
+      if (group < 4) {
+        now = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes) + group), big_endian);
+      } else {
+        // `now` still holds the words of 16 places ago.
+        const __m128i& ago12 = w[(group + 1) % 4];
+        const __m128i& ago8 = w[(group + 2) % 4];
+        const __m128i& ago4 = w[(group + 3) % 4];
+        const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(now, ago12), _mm_alignr_epi8(ago4, ago8, 4));
+        now = _mm_sha256msg2_epu32(sum, ago4);
+      }
+      const __m128i keyed =
+          _mm_add_epi32(now, _mm_loadu_si128(reinterpret_cast<const __m128i*>(kRound + 4 * group)));
+      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, keyed);
+      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(keyed, 0b1110));
+    }
+    abef = _mm_add_epi32(abef, abef_before);
+    cdgh = _mm_add_epi32(cdgh, cdgh_before);
+  }
+  const __m128i feba = _mm_shuffle_epi32(abef, 0b00011011);
+  const __m128i dchg = _mm_shuffle_epi32(cdgh, 0b10110001);
+  _mm_storeu_si128(words, _mm_blend_epi16(feba, dchg, 0xf0));
+  _mm_storeu_si128(words + 1, _mm_alignr_epi8(dchg, feba, 8));
+}
+
+bool has_sha() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  return (b >> 29 & 1) != 0 && __builtin_cpu_supports("sse4.1");
+}
+#endif
+
+using Blocks = void (*)(uint32_t* state, const uint8_t* bytes, size_t count);
+
+Blocks fastest_blocks() {
+#ifdef ME_SHA
+  if (has_sha()) return blocks_sha;
+#endif
+  return blocks;
+}
+
+}  // namespace
+
+void Sha256::blocks(const uint8_t* bytes, size_t count) {
+  static const Blocks fastest = fastest_blocks();
+  (portable_ ? mode_ensemble::blocks : fastest)(state_.data(), bytes, count);
 }
 
 void Sha256::update(const void* bytes, size_t size) {
@@ -53,10 +125,12 @@ void Sha256::update(const void* bytes, size_t size) {
     std::memcpy(rest_.data() + rest_size_, next, part);
     rest_size_ += part, next += part, size -= part;
     if (rest_size_ < rest_.size()) return;
-    block(rest_.data());
+    blocks(rest_.data(), 1);
     rest_size_ = 0;
   }
-  for (; size >= 64; next += 64, size -= 64) block(next);
+  blocks(next, size / 64);
+  next += size / 64 * 64;
+  size %= 64;
   if (size > 0) std::memcpy(rest_.data(), next, size);
   rest_size_ = size;
 }
