@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -16,15 +17,20 @@ namespace mode_ensemble {
 // last.
 class KeptSquares {
  public:
-  // Null where `images` squares take more than `limit` bytes.
+  // Null where `images` squares take more than `limit` bytes, or more than there are.
   std::shared_ptr<PixelCache> of(const TransformOptions& transform, int64_t images, uint64_t limit) {
     const auto bytes = static_cast<size_t>(3 * transform.crop * transform.crop);
     if (images < 1 || static_cast<uint64_t>(images) > limit / bytes) return nullptr;
     const std::string key = std::to_string(transform.resize) + " " + transform.fit + " " + transform.filter +
                             " " + std::to_string(transform.crop);
     const std::lock_guard lock(mutex_);
-    if (!cache_ || key != key_) cache_ = std::make_shared<PixelCache>(images, bytes);
-    key_ = key;
+    if (cache_ && key == key_) return cache_;
+    cache_.reset();
+    try {
+      cache_ = std::make_shared<PixelCache>(images, bytes);
+      key_ = key;
+    } catch (const std::bad_alloc&) {  // then images are decoded again in each epoch
+    }
     return cache_;
   }
 

@@ -16,8 +16,8 @@ SlotMemory allocate(int64_t rows, size_t bytes) {
 
 }  // namespace
 
-PixelType pixel_type_of(const std::string& precision) {
-  return precision == "bfloat16" ? PixelType::bfloat16 : PixelType::float32;
+PixelType pixel_type_of(const std::string& precision, bool begins_with_convolution) {
+  return precision == "bfloat16" && begins_with_convolution ? PixelType::bfloat16 : PixelType::float32;
 }
 
 TensorLoader::TensorLoader(std::shared_ptr<const DataSet> data, const LoaderOptions& options)

@@ -82,7 +82,9 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   const auto start = std::chrono::steady_clock::now();
   LoaderOptions settings;
   settings.prepare.transform = options.transform;
-  settings.prepare.type = pixel_type_of(options.precision);
+  bool convolutions = true;
+  for (const Member& member : members) convolutions &= member.network->begins_with_convolution();
+  settings.prepare.type = pixel_type_of(options.precision, convolutions);
   settings.batchSize = options.batchSize;
   settings.workers = options.workers;
   TensorLoader loader(options.data, settings);

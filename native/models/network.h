@@ -46,6 +46,9 @@ class Network {
   virtual at::Tensor last_layer_weight() const = 0;  // [C, D]
   // Which stage's average over space is the penultimate feature (from 1), or 0 where none is.
   virtual int penultimate_stage() const = 0;
+  // True where the images go into a convolution and nowhere else: autocast rounds them to bfloat16 there, so
+  // they may come in bfloat16 with the same result.
+  virtual bool begins_with_convolution() const { return true; }
   // The state_dict name of a tensor that an older release of the Python class saved under another one.
   virtual std::string current_name(const std::string& stored) const { return stored; }
 

@@ -14,6 +14,7 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 class ScriptNetwork : public Network {
  public:
+  bool begins_with_convolution() const override { return false; }
   ScriptNetwork(std::string path, torch::jit::Module module)
       : path_(std::move(path)), module_(std::move(module)) {
     module_.eval();

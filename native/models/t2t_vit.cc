@@ -103,6 +103,7 @@ at::Tensor sinusoids(int64_t positions, int64_t width) {
 
 class T2TViT : public Network {
  public:
+  bool begins_with_convolution() const override { return false; }
   T2TViT(const ArchOptions& arch, int depth, int64_t mlp_ratio, const Init& init) : dropout_(arch.dropout) {
     Builder build(init, weights_);
     const int64_t width = arch.width, patches = (kSide / 16) * (kSide / 16);

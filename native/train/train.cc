@@ -39,18 +39,18 @@ void check(const TrainOptions& options) {
   }
 }
 
-LoaderOptions loader_options(const TrainOptions& options) {
+LoaderOptions loader_options(const TrainOptions& options, const Network& network) {
   LoaderOptions loader;
   loader.prepare.transform = options.transform;
-  loader.prepare.type = pixel_type_of(options.precision);
+  loader.prepare.type = pixel_type_of(options.precision, network.begins_with_convolution());
   loader.batchSize = options.batchSize;
   loader.workers = options.workers;
   loader.keepDecoded = static_cast<uint64_t>(options.keepDecoded);
   return loader;
 }
 
-LoaderOptions training_loader_options(const TrainOptions& options, int64_t epoch) {
-  auto loader = loader_options(options);
+LoaderOptions training_loader_options(const TrainOptions& options, const Network& network, int64_t epoch) {
+  auto loader = loader_options(options, network);
   loader.prepare.training = true;
   loader.prepare.augment = options.augment;
   loader.prepare.decode = options.decode == "fast" ? DecodeMode::fast : DecodeMode::exact;
@@ -64,7 +64,7 @@ Part train_epoch(Network& network, Sgd& sgd, const TrainOptions& options, int64_
                  JobContext& context) {
   Part part;
   const auto start = Clock::now();
-  TensorLoader loader(options.train, training_loader_options(options, epoch));
+  TensorLoader loader(options.train, training_loader_options(options, network, epoch));
   ProgressMeter meter(context, "train", options.train->reader->size());
   Batch batch;
   auto loss_sum = at::zeros({}, at::kDouble);
@@ -97,7 +97,7 @@ Part test_epoch(Network& network, const TrainOptions& options, JobContext& conte
   const c10::NoGradGuard no_grad;
   Part part;
   const auto start = Clock::now();
-  TensorLoader loader(options.test, loader_options(options));
+  TensorLoader loader(options.test, loader_options(options, network));
   ProgressMeter meter(context, "test", options.test->reader->size());
   Batch batch;
   int64_t right = 0;
