@@ -12,9 +12,8 @@ struct Batch {
   int64_t read = 0;   // N, and the bad images that were passed over
 };
 
-// Float32 or bfloat16, as the network computes: bfloat16 is what autocast would make of the pixels first
-// thing.
-PixelType pixel_type_of(const std::string& precision);
+// Bfloat16 for a network that computes in it and would round the pixels first thing, else float32.
+PixelType pixel_type_of(const std::string& precision, bool begins_with_convolution);
 
 // Slots are page-locked where there is a GPU to copy them to.
 class TensorLoader {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,6 +110,40 @@ describe('training images', () => {
       code: 'E_CONFIG',
       message: /record 0: expected a box inside of 32 x 32 pixels/,
     });
+  });
+});
+
+/** The bits of a float32 number, rounded to the nearest bfloat16, halves to even. */
+function toBfloat16(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0] as number;
+  const [low, high] = [bits & 0xffff, bits >>> 16];
+  return low > 0x8000 || (low === 0x8000 && (high & 1) === 1) ? high + 1 : high;
+}
+
+describe('normalised pixels', () => {
+  // A double holds the exact quotient or difference of two float32 numbers well enough that fround() rounds it as a float32
+  // operation would (Figueroa 1995: 53 ≥ 2 · 24 + 2 bits).
+  it('are the float32 steps of ToTensor and Normalize, batch by batch, and these in bfloat16', async () => {
+    const { mean, std } = CIFAR_TRANSFORM;
+    const { handle, count } = await open({ path: writeCifar(join(folder, 'normalised'), 37) });
+    const floats = createHash('sha256');
+    const halves = createHash('sha256');
+    for (let first = 0; first < count; first += 16) {
+      const images = Array.from({ length: Math.min(16, count - first) }, (_, i) =>
+        getAddon().readImage(handle, first + i, CIFAR_TRANSFORM),
+      );
+      const labels = Buffer.from(BigInt64Array.from(images, ({ label }) => BigInt(label)).buffer);
+      const values = images.flatMap(({ pixels }) =>
+        Array.from(pixels, (pixel, i) => {
+          const shifted = Math.fround(Math.fround(pixel / 255) - Math.fround(mean[i % 3] as number));
+          return Math.fround(shifted / Math.fround(std[i % 3] as number));
+        }),
+      );
+      floats.update(labels).update(Buffer.from(Float32Array.from(values).buffer));
+      halves.update(labels).update(Buffer.from(Uint16Array.from(values, toBfloat16).buffer));
+    }
+    assert.equal((await load(handle)).sha256, floats.digest('hex'));
+    assert.equal((await load(handle, { type: 'bfloat16' })).sha256, halves.digest('hex'));
   });
 });
 
