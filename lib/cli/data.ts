@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { ModeEnsembleError } from '../config/errors.js';
 import { listSuite, type SetState } from '../data/inventory.js';
 import { parseDataSpec } from '../data/spec.js';
-import { findSuite, grouped } from '../data/suite.js';
+import { type FoundSuite, findSuite, folderFault, grouped, isDrawn, requireSuiteFolder } from '../data/suite.js';
 import { getSuite, SUITES, type Suite } from '../data/suites.js';
 import {
   type ArchiveVerdict,
+  explainShortened,
   findArchives,
   type SetVerdict,
   type VerifyTarget,
@@ -100,21 +102,26 @@ async function list(flags: Flags, context: CommandContext): Promise<void> {
 export function formatInventory(suites: readonly Suite[], states: readonly SetState[], folder: string): string {
   const parts = suites.map(({ name, title }) => {
     const rows = states.filter(({ suite }) => suite === name).map(inventoryRow(folder));
-    return `${name}: ${title}\n\n${indent(formatTable(['set', 'state', 'images', `in ${folder}`], rows, [2]))}`;
+    const head = ['set', 'state', 'images', 'of', `in ${folder}`];
+    return `${name}: ${title}\n\n${indent(formatTable(head, rows, [2, 3]))}`;
   });
+  const fault = suites.every(isDrawn) ? undefined : folderFault(folder);
+  if (fault !== undefined)
+    parts.unshift(`Expected the folder that holds the data sets, ${fault}; --data names another.`);
   const damaged = [...bySet(states.filter(({ state }) => state === 'damaged')).values()].flat();
   for (const { set, reason } of damaged) parts.push(`${set} is damaged: ${reason}`);
-  const wanted = bySet(states.filter(({ state }) => state === 'missing' || state === 'damaged'));
+  const wanted = bySet(states.filter(({ state }) => state !== 'complete'));
   const advice = [...wanted].map(([set, parts]) => indent(howToGet(set, parts, folder)));
-  if (advice.length > 0) parts.push(`Where to get what is missing:\n\n${advice.join('\n\n')}`);
+  if (advice.length > 0) parts.push(`Where to get what is not complete:\n\n${advice.join('\n\n')}`);
   return parts.join('\n\n');
 }
 
 function inventoryRow(folder: string) {
   return ({ set, state, images, expected, path }: SetState): string[] => [
     set,
-    state === 'incomplete' ? `incomplete, of ${grouped(expected)}` : state,
+    state,
     images === null ? '–' : grouped(images),
+    grouped(expected),
     inside(folder, path),
   ];
 }
@@ -163,37 +170,84 @@ async function verifyAll(specs: readonly string[], flags: Flags, context: Comman
     const spec = parseDataSpec(text, 'data verify');
     return { title: spec.name, spec, root };
   });
-  const wanted = specs.length > 0 && suite === undefined ? [] : suitesOf(flags);
-  const found = wanted.map((one) => findSuite(one, data));
+  const found = suitesToVerify(specs, flags).map((one) => findSuite(one, data));
+  const targets = [...named, ...verifyTargets(found)];
+  const files = findArchives(found);
+  if (targets.length + files.length === 0) {
+    const which = suite === undefined ? 'no set of any suite' : `no set of ${getSuite(suite).name}`;
+    const advice = 'mode-ensemble data ls tells where each belongs';
+    throw new ModeEnsembleError('E_DATA', `data verify: ${which} is in ${data}; ${advice}`);
+  }
   const settings = { ...context.hooks, threads };
-  const archives = await verifyArchives(findArchives(found), settings);
-  const sets = await verifySets([...named, ...verifyTargets(found)], settings);
-  if (flags.json) context.printJson({ sets, archives });
-  else context.print(formatVerdicts(sets, archives));
+  const sums = await verifyArchives(files, settings);
+  const sets = await verifySets(targets, settings);
+  const archives = explainShortened(sums, sets);
+  // Of a suite that was asked for by name, what is not there is told as well.
+  const missing = suite === undefined ? [] : found.flatMap(missingParts);
+  if (flags.json) context.printJson({ sets, archives, missing });
+  else context.print(formatVerdicts(sets, archives, missing));
   if ([...sets, ...archives].some(({ isGood }) => !isGood)) process.exitCode = 1;
 }
 
-export function formatVerdicts(sets: readonly SetVerdict[], archives: readonly ArchiveVerdict[]): string {
-  if (sets.length + archives.length === 0) return 'Nothing to verify: none of the sets is there.';
+/** The suite that is named; all that lie in files where nothing is. */
+function suitesToVerify(specs: readonly string[], flags: Flags): readonly Suite[] {
+  const { data = DEFAULT_DATA, suite } = flags;
+  if (specs.length > 0 && suite === undefined) return [];
+  const suites = suitesOf(flags).filter((one) => suite !== undefined || !isDrawn(one));
+  for (const one of suites) requireSuiteFolder(one, data, '--data');
+  return suites;
+}
+
+function missingParts({ train, test, out }: FoundSuite): string[] {
+  return [train, test, ...out].filter(({ spec }) => spec === undefined).map(({ title }) => title);
+}
+
+/** @param missing titles of sets that are not there */
+export function formatVerdicts(
+  sets: readonly SetVerdict[],
+  archives: readonly ArchiveVerdict[],
+  missing: readonly string[] = [],
+): string {
   const parts: string[] = [];
-  if (sets.length > 0) {
-    const head = ['set', 'images', 'bad', 'smallest', 'largest', 'time', 'path'];
-    parts.push(formatTable(head, sets.map(verdictRow), [1, 2]));
-  }
+  if (sets.length > 0) parts.push(verdictTable(sets));
   if (archives.length > 0) {
-    const rows = archives.map(({ archive, isGood, path }) => [archive, isGood ? 'as published' : 'another MD5', path]);
+    const rows = archives.map(({ archive, state, path }) => [archive, CHECKSUMS[state], path]);
     parts.push(formatTable(['archive', 'checksum', 'path'], rows));
   }
   for (const { set, fault, result } of sets) {
-    if (fault !== undefined) parts.push(`${set} cannot be opened: ${fault}`);
+    if (fault !== undefined) parts.push(fault.includes(set) ? fault : `${set}: ${fault}`);
     if (result && result.badCount > 0) parts.push(badImages(set, result));
   }
-  for (const { path, isGood, expected, found } of archives) {
-    if (!isGood) parts.push(`${path}: expected MD5 ${expected}, found ${found}`);
+  for (const { path, state, expected, found } of archives) {
+    if (state === 'other') parts.push(`${path}: expected MD5 ${expected}, as published, found ${found}`);
   }
   const bad = [...sets, ...archives].filter(({ isGood }) => !isGood).length;
-  parts.push(bad === 0 ? 'Nothing is bad.' : `${bad} of ${sets.length + archives.length} are bad.`);
+  const short = sets.filter(({ isIncomplete }) => isIncomplete).length;
+  const summary = [
+    bad === 0 ? 'Nothing is bad' : `Bad: ${bad} of ${sets.length + archives.length}`,
+    short === 0 ? '' : `incomplete: ${short} of ${sets.length} sets`,
+    missing.length === 0 ? '' : `missing: ${missing.join(', ')}`,
+  ];
+  parts.push(`${summary.filter((text) => text !== '').join('; ')}.`);
   return parts.join('\n\n');
+}
+
+const CHECKSUMS: Readonly<Record<ArchiveVerdict['state'], string>> = {
+  published: 'as published',
+  shortened: 'another, as images are left out',
+  other: 'another',
+};
+
+/** The column `of` only where a suite says how many images there should be. */
+function verdictTable(sets: readonly SetVerdict[]): string {
+  const knowsSize = sets.some(({ expected }) => expected !== undefined);
+  const head = ['set', 'images', ...(knowsSize ? ['of'] : []), 'bad', 'smallest', 'largest', 'time', 'path'];
+  const rows = sets.map((verdict) => {
+    const [set = '', images = '', ...others] = verdictRow(verdict);
+    const { expected } = verdict;
+    return [set, images, ...(knowsSize ? [expected === undefined ? '–' : grouped(expected)] : []), ...others];
+  });
+  return formatTable(head, rows, knowsSize ? [1, 2, 3] : [1, 2]);
 }
 
 function verdictRow({ set, path, result }: SetVerdict): string[] {
@@ -212,7 +266,9 @@ function verdictRow({ set, path, result }: SetVerdict): string[] {
 }
 
 function badImages(set: string, { bad, badCount }: NonNullable<SetVerdict['result']>): string {
-  const shown = bad.slice(0, BAD_SHOWN).map(({ name, reason }) => `  ${name}: ${reason}`);
+  const shown = bad
+    .slice(0, BAD_SHOWN)
+    .map(({ name, reason }) => `  ${reason.includes(name) ? reason : `${name}: ${reason}`}`);
   const more = badCount - shown.length;
   const rest = more > 0 ? [`  and ${grouped(more)} more`] : [];
   return [`${set}, bad images:`, ...shown, ...rest].join('\n');

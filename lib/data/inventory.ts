@@ -33,7 +33,7 @@ export interface InventorySettings extends JobHooks {
 /**
  * Opens each set of a suite (its index; no image is decoded) and tells what is there.
  *
- * @throws ModeEnsembleError E_ABORTED; what is wrong with a set is told as its state
+ * @throws ModeEnsembleError E_ABORTED, E_ADDON; what is wrong with a set is told as its state
  */
 export async function listSuite(suite: Suite, root: string, settings: InventorySettings = {}): Promise<SetState[]> {
   const { train, test, out } = findSuite(suite, root);
@@ -54,7 +54,7 @@ async function stateOf(suite: Suite, part: FoundSet, root: string, settings: Inv
     const { count: images } = opened;
     return { ...about, state: images < expected ? 'incomplete' : 'complete', images };
   } catch (error) {
-    if (hasCode(error, 'E_ABORTED') || !(error instanceof Error)) throw error;
-    return { ...about, state: 'damaged', images: null, reason: error.message };
+    if (!hasCode(error, 'E_DATA') && !hasCode(error, 'E_IO')) throw error;
+    return { ...about, state: 'damaged', images: null, reason: (error as Error).message };
   }
 }

@@ -1,5 +1,5 @@
 /** A suite in a folder: what of it is there, in words, and opened. */
-import { existsSync, statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import type { JobHooks } from '../native/job.js';
@@ -36,7 +36,7 @@ export interface FoundSuite {
  */
 export function findSuite(suite: Suite, root: string): FoundSuite {
   const isHere = ({ reader, path }: Place, mark: string | undefined) =>
-    reader === 'builtin' || existsSync(join(root, path, mark ?? ''));
+    reader === 'builtin' || isThere(join(root, path, mark ?? ''));
   const { in: own } = suite;
   const home =
     own.places.find((place) => isHere(place, place.mark)) ??
@@ -82,13 +82,12 @@ export function requireSuite(
   { needsOut, where }: { needsOut: boolean; where: { suite: string; root: string } },
 ): FoundSuite {
   const suite = getSuite(name, where.suite);
-  const isDrawn = suite.in.places.every(({ reader }) => reader === 'builtin');
-  if (!isDrawn && !isFolder(root)) {
-    throw new ConfigError(`${where.root}: expected the folder that holds the data sets, found no folder ${root}`);
-  }
+  requireSuiteFolder(suite, root, where.root);
   const all = findSuite(suite, root);
   if (!all.test.spec) {
-    const looked = [...new Set(suite.in.places.map(({ path }) => (path === '.' ? 'that folder itself' : path)))];
+    // The first part of each place says enough.
+    const parts = suite.in.places.map(({ path }) => (path === '.' ? 'that folder itself' : path.split('/')[0]));
+    const looked = [...new Set(parts)];
     const sentence = `${where.suite}: ${all.test.title} is not in ${root}: looked for ${looked.join(', ')}`;
     throw new ModeEnsembleError('E_DATA', `${sentence}; ${whereToGet(suite.in)}`);
   }
@@ -102,8 +101,42 @@ export function requireSuite(
   return all;
 }
 
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+/** A suite that is not read from files, and needs no folder. */
+export function isDrawn(suite: Suite): boolean {
+  return suite.in.places.every(({ reader }) => reader === 'builtin');
+}
+
+/**
+ * Makes sure that the folder of a suite's sets is there.
+ *
+ * @param where the flag or field that errors name
+ * @throws ConfigError
+ */
+export function requireSuiteFolder(suite: Suite, root: string, where: string): void {
+  if (isDrawn(suite)) return;
+  const fault = folderFault(root);
+  if (fault !== undefined) throw new ConfigError(`${where}: expected the folder that holds the data sets, ${fault}`);
+}
+
+/** Why a folder cannot be looked into; undefined where it can. */
+export function folderFault(path: string): string | undefined {
+  if (!isThere(path)) return `found no folder ${path}`;
+  try {
+    accessSync(path, constants.R_OK | constants.X_OK);
+    return statSync(path).isDirectory() ? undefined : `found the file ${path}`;
+  } catch {
+    return `found ${path}, which may not be read`;
+  }
+}
+
+/** What may not be looked at is there: whoever opens it is told so. */
+function isThere(path: string): boolean {
+  try {
+    statSync(path);
+    return true;
+  } catch (error) {
+    return !['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+  }
 }
 
 /** What is missing, where it is expected, and where to get it. */

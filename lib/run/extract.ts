@@ -165,7 +165,7 @@ async function tellSkipped(
     .map(({ name }) => name)
     .join(', ');
   const more = skipped > NAMES_SHOWN ? ` and ${skipped - NAMES_SHOWN} more` : '';
-  const what = `${skipped} of ${set.count} images cannot be decoded and are passed over`;
+  const what = `${skipped} of ${set.count} images cannot be decoded and ${skipped === 1 ? 'is' : 'are'} passed over`;
   const message = `${label}: ${what}${shown === '' ? '' : `: ${shown}${more}`}`;
   hooks.onLog?.({ type: 'log', level: 'warning', message });
 }

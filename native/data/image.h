@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace mode_ensemble {
 
@@ -32,6 +33,15 @@ struct PixelView {
 class PixelBuffer {
  public:
   static constexpr size_t kSlack = 64;
+
+  PixelBuffer() = default;
+  // What was moved from holds nothing, and must know it: a decoder that failed leaves such a buffer behind.
+  PixelBuffer(PixelBuffer&& from) noexcept { *this = std::move(from); }
+  PixelBuffer& operator=(PixelBuffer&& from) noexcept {
+    bytes_ = std::move(from.bytes_);
+    capacity_ = std::exchange(from.capacity_, 0);
+    return *this;
+  }
 
   uint8_t* make(size_t bytes) {
     if (bytes + kSlack > capacity_) {

@@ -38,10 +38,9 @@ void require_folder(const std::string& path, const std::string& what) {
     fs::directory_iterator entries(path, failure);
     if (!failure) return;
   }
-  std::string reason = failure ? failure.message() : "it is a file";
-  if (status.type() == fs::file_type::not_found) reason = "there is no such folder";
-  throw Error(ErrorCode::data,
-              "cannot open '" + path + "' for " + what + ": expected a folder, but " + reason + ".");
+  std::string found = failure ? "one that cannot be read (" + failure.message() + ")" : "a file";
+  if (status.type() == fs::file_type::not_found) found = "no such folder";
+  throw Error(ErrorCode::data, "'" + path + "': expected a folder for " + what + ", found " + found + ".");
 }
 
 }  // namespace mode_ensemble

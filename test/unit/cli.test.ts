@@ -263,7 +263,7 @@ test('data ls shows what is there, also as JSON, and a typo suggests the command
   assert.match(none.stderr, /^Usage: mode-ensemble data [^]*ls \[options\][^]*verify \[options\]/);
   const { status, stdout, stderr } = cli('data', 'ls', '--suite', 'builtin');
   assert.deepEqual([status, stderr], [0, '']);
-  assert.match(stdout, /\n {2}shapes \(train\) {2}complete {2}10,000 {2}builtin:shapes\n/);
+  assert.match(stdout, /\n {2}shapes \(train\) {2}complete {2}10,000 {2}10,000 {2}builtin:shapes\n/);
   const { folder: where, sets } = JSON.parse(cli('data', 'ls', '--suite', 'CIFAR-10', '--json').stdout);
   assert.deepEqual([where, sets.length], ['data', 7]);
   assert.deepEqual(

@@ -96,7 +96,7 @@ describe('eval-ood with a suite', () => {
     await refused(
       { suite: 'imagenet', data },
       'E_DATA',
-      `--suite: ImageNet-1K (test) is not in ${data}: looked for imagenet, ImageNet, imagenet-1k, ImageNet-1K, ILSVRC2012, ILSVRC-2012, ILSVRC/Data/CLS-LOC, that folder itself; get ILSVRC2012_img_val.tar at https://image-net.org/challenges/LSVRC/2012/`,
+      `--suite: ImageNet-1K (test) is not in ${data}: looked for imagenet, ImageNet, imagenet-1k, ImageNet-1K, ILSVRC2012, ILSVRC-2012, ILSVRC, that folder itself; get ILSVRC2012_img_val.tar at https://image-net.org/challenges/LSVRC/2012/`,
     );
     const there = root(...CIFAR, 'LSUN/');
     await refused(

@@ -7,9 +7,18 @@ import { describe, it } from 'node:test';
 import { formatInventory, formatVerdicts } from '../../lib/cli/data.js';
 import { ModeEnsembleError } from '../../lib/config/errors.js';
 import { listSuite } from '../../lib/data/inventory.js';
+import { parseDataSpec } from '../../lib/data/spec.js';
 import { findSuite, openSuite } from '../../lib/data/suite.js';
 import { getSuite, SUITES, type Suite } from '../../lib/data/suites.js';
-import { findArchives, md5Of, verifyArchives, verifySets, verifyTargets } from '../../lib/data/verify.js';
+import {
+  explainShortened,
+  findArchives,
+  md5Of,
+  type SetVerdict,
+  verifyArchives,
+  verifySets,
+  verifyTargets,
+} from '../../lib/data/verify.js';
 import type { Addon, NativeJob, OpenDataOptions, VerifyOptions } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { CIFAR, suiteFolders } from '../helpers/suites.js';
@@ -211,14 +220,14 @@ describe('data ls', () => {
     assert.deepEqual(lines.slice(0, 10), [
       'cifar10: CIFAR-10 against SVHN, LSUN (crop), iSUN, Textures and Places365',
       '',
-      '  set               state                  images  in ROOT',
-      '  CIFAR-10 (train)  incomplete, of 50,000   7,728  cifar-10-batches-bin',
-      '  CIFAR-10 (test)   complete               10,000  cifar-10-batches-bin',
-      '  SVHN              damaged                     –  svhn',
-      '  LSUN              incomplete, of 10,000     100  LSUN',
-      '  iSUN              complete                8,926  iSUN',
-      '  Textures          missing                     –  dtd/images',
-      '  Places365         missing                     –  places365/test_subset',
+      '  set               state       images      of  in ROOT',
+      '  CIFAR-10 (train)  incomplete   7,728  50,000  cifar-10-batches-bin',
+      '  CIFAR-10 (test)   complete    10,000  10,000  cifar-10-batches-bin',
+      '  SVHN              damaged          –  26,032  svhn',
+      '  LSUN              incomplete     100  10,000  LSUN',
+      '  iSUN              complete     8,926   8,925  iSUN',
+      '  Textures          missing          –   5,640  dtd/images',
+      '  Places365         missing          –  10,000  places365/test_subset',
     ]);
     assert.ok(lines.includes('SVHN is damaged: ROOT/svhn: byte 7 is wrong.'));
     const at = lines.indexOf('  Textures, 5,640 images, belongs in dtd/images');
@@ -228,7 +237,13 @@ describe('data ls', () => {
       '    625.2 MB, MD5 fff73e5086ae6bdbea199a49dfb8a4c1',
     ]);
     for (const line of lines) assert.ok(line.length <= 100, line);
-    assert.ok(!text.includes('LSUN.tar.gz'));
+    assert.ok(text.includes('LSUN.tar.gz') && !text.includes('iSUN.tar.gz'));
+    const nowhere = formatInventory([cifar10], [], 'nowhere');
+    assert.match(
+      nowhere,
+      /^Expected the folder that holds the data sets, found no folder nowhere; --data names another\.\n/,
+    );
+    assert.match(formatInventory([getSuite('builtin')], [], 'nowhere'), /^builtin: /);
   });
 
   it('stops where it is stopped', async () => {
@@ -258,19 +273,47 @@ describe('data verify', () => {
       ],
     );
     assert.equal(open(), 0);
-    const lines = formatVerdicts(verdicts, []).replaceAll(path, 'ROOT').split('\n');
-    assert.deepEqual(lines.slice(4), [
-      'LSUN                  30    2  30×20     500×400  1.5 s  ROOT/LSUN',
-      'Textures              40    0  30×20     500×400  1.5 s  ROOT/dtd/images',
+    const lines = formatVerdicts(verdicts, [], ['iSUN', 'Places365']).replaceAll(path, 'ROOT').split('\n');
+    assert.deepEqual(lines.slice(3), [
+      'SVHN                   –  26,032    –  –         –        –      ROOT/svhn',
+      'LSUN                  30  10,000    2  30×20     500×400  1.5 s  ROOT/LSUN',
+      'Textures              40   5,640    0  30×20     500×400  1.5 s  ROOT/dtd/images',
       '',
-      'SVHN cannot be opened: ROOT/svhn: byte 7 is wrong.',
+      'SVHN: ROOT/svhn: byte 7 is wrong.',
       '',
       'LSUN, bad images:',
       '  LSUN/3.png: it ends too early',
       '  LSUN/7.png: it ends too early',
       '',
-      '2 of 5 are bad.',
+      'Bad: 2 of 5; incomplete: 4 of 5 sets; missing: iSUN, Places365.',
     ]);
+    const named = parseDataSpec(`Mine=folder:${path}/LSUN`, 'spec');
+    const [mine] = await verifySets([{ title: 'Mine', spec: named, root: '.' }], { addon, threads: 1 });
+    assert.deepEqual([mine?.path, mine?.isIncomplete], [`${path}/LSUN`, false]);
+    const [head, row] = formatVerdicts([mine as SetVerdict], []).split('\n');
+    assert.equal(head, 'set   images  bad  smallest  largest  time   path');
+    assert.equal(row, `Mine      30    2  30×20     500×400  1.5 s  ${path}/LSUN`);
+  });
+
+  it('tells a file that is read as it was downloaded and holds fewer images as incomplete, not as bad', async () => {
+    const { addon } = countingAddon({ svhn: 200, LSUN: 30 });
+    const own = root('svhn/test_32x32.mat', 'LSUN/', 'LSUN/LSUN.tar.gz');
+    const found = [findSuite(cifar10, own)];
+    const sums = await verifyArchives(findArchives(found));
+    const states = async (bad: Record<string, string[]>) => {
+      const { addon: other } = countingAddon({ svhn: 200, LSUN: 30 }, bad);
+      const sets = await verifySets(verifyTargets(found), { addon: other, threads: 1 });
+      return explainShortened(sums, sets).map(({ archive, state, isGood }) => [archive, state, isGood]);
+    };
+    const other = ['LSUN.tar.gz', 'other', false];
+    assert.deepEqual(await states({}), [['test_32x32.mat', 'shortened', true], other]);
+    assert.deepEqual(await states({ svhn: ['image 3'] }), [['test_32x32.mat', 'other', false], other]);
+    const sets = await verifySets(verifyTargets(found), { addon, threads: 1 });
+    const text = formatVerdicts(sets, explainShortened(sums, sets)).replaceAll(own, 'ROOT');
+    assert.ok(text.includes('test_32x32.mat  another, as images are left out  ROOT/svhn/test_32x32.mat'), text);
+    assert.ok(text.includes('SVHN     200  26,032    0'), text);
+    assert.ok(text.endsWith('Bad: 1 of 4; incomplete: 2 of 2 sets.'), text);
+    assert.match(text, /LSUN\.tar\.gz: expected MD5 458a0a0ab8e5f1cb4516d7400568e460, as published, found d41d8cd9/);
   });
 
   it('compares archives in and beside the places with their checksums', async () => {

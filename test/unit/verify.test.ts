@@ -67,6 +67,20 @@ describe('verifyData', () => {
     );
   });
 
+  it('goes on after a bad image between good ones of one size', async () => {
+    const folder = plant(fresh(), ['1.png', '3.png', '5.png']);
+    const cut = png(9);
+    writeFileSync(join(folder, '2.png'), cut.subarray(0, cut.length - 20));
+    writeFileSync(join(folder, '4.jpg'), photo.subarray(0, photo.length >> 1));
+    for (const name of ['0.jpg', '6.jpg']) writeFileSync(join(folder, name), photo);
+    const { bad, minWidth, maxWidth } = await verify(await openSet('folder', folder), 1);
+    assert.deepEqual(
+      bad.map(({ name }) => basename(name)),
+      ['2.png', '4.jpg'],
+    );
+    assert.ok(minWidth === 2 && maxWidth > 2);
+  });
+
   it('tells the sizes of the good images', async () => {
     const data = await openSet('folder', plant(fresh(), ['1.png']));
     const folder = fresh();
