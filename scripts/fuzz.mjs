@@ -44,7 +44,8 @@ const TARGETS = {
   npy: { corpus: 'test/fixtures/readers/npy', maxLength: 4096 },
   cifar: { corpus: 'test/fixtures/readers/cifar10-*', maxLength: 16384 },
 };
-/** Parts of native/data/ that read a file's bytes and need neither LibTorch nor the decoders of images. */
+/** Parts of native/runtime/ and native/data/ that read a file's bytes and need neither LibTorch nor the decoders of images. */
+const RUNTIME = ['byte_source', 'error', 'files'];
 const DATA = ['cifar_pickle', 'cifar_sets', 'files', 'mat_file', 'npy_file', 'svhn_file'];
 
 class Stop extends Error {}
@@ -87,7 +88,7 @@ function build(folder, libFuzzer) {
   const cmake = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const isPlain = (name) => name.endsWith('.cc') && !cmake.includes(name.replace('native/', '${NATIVE}/'));
   const plain = listFiles(root, ['native/checkpoint'], isPlain);
-  plain.push('native/runtime/error.cc', 'native/runtime/files.cc', ...DATA.map((name) => `native/data/${name}.cc`));
+  plain.push(...RUNTIME.map((name) => `native/runtime/${name}.cc`), ...DATA.map((name) => `native/data/${name}.cc`));
   plain.push(`${FUZZ}/usage.cc`);
   const bad = `${FUZZ}/bad.cc`;
   const fuzz = [`${FUZZ}/target.cc`, ...(libFuzzer ? [] : [`${FUZZ}/driver.cc`])];

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "checkpoint/printable.h"
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 

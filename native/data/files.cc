@@ -9,7 +9,7 @@
 #include <sstream>
 #include <system_error>
 
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
