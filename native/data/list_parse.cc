@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "data/files.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
@@ -214,8 +215,7 @@ void ListParser::sort_names() {
 ParsedList ListParser::finish() {
   if (!line_.empty()) take_line();
   if (classes_.empty() && labels_ == Labels::names) sort_names();
-  if (classes_.empty() && labels_ == Labels::numbers)
-    for (int32_t i = 0; i <= most_; ++i) classes_.push_back(std::to_string(i));
+  if (classes_.empty() && labels_ == Labels::numbers) classes_ = numbered_names(most_ + 1);
   ParsedList parsed{std::move(index_), {}};
   if (labels_ != Labels::none) parsed.class_names = std::move(classes_);
   return parsed;

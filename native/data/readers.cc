@@ -21,6 +21,20 @@ std::string listed(const std::vector<std::string>& names, size_t at_most) {
   return text;
 }
 
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, failure))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> split_names(const std::string& split) {
+  if (split == "test") return {"test", "val"};
+  return {split};
+}
+
 void refuse_options(const OpenDataOptions& options, const std::string& what, bool uses_labels,
                     bool uses_root) {
   const auto refuse = [&](const char* name, const std::string& value) {
