@@ -48,7 +48,7 @@ const TARGETS = {
   index: { corpus: `${FUZZ}/seeds/index`, maxLength: 4096 },
 };
 /** Parts of native/runtime/ and native/data/ that need neither LibTorch nor the decoders of images. */
-const RUNTIME = ['byte_source', 'error', 'files', 'parallel', 'sha256'];
+const RUNTIME = ['byte_source', 'error', 'files', 'parallel', 'printable', 'sha256'];
 const DATA = [
   ...['cifar_pickle', 'cifar_sets', 'file_index', 'file_set', 'files', 'index_cache', 'list_parse', 'mat_file'],
   ...['npy_file', 'readers', 'svhn_file', 'tar_archive', 'tar_index'],

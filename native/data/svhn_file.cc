@@ -1,11 +1,11 @@
 #include <charconv>
 
-#include "checkpoint/printable.h"
 #include "data/decode.h"
 #include "data/files.h"
 #include "data/mat_file.h"
 #include "data/readers.h"
 #include "data/svhn.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {

@@ -135,7 +135,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "write_seed"
         sources = [p for p in sorted((NATIVE / "checkpoint").glob("*.cc")) if p.name != "weights.cc"]
-        sources += [NATIVE / f"runtime/{name}.cc" for name in ("byte_source", "error", "files")] + [HERE / "write_seed.cc"]
+        sources += [NATIVE / f"runtime/{name}.cc" for name in ("byte_source", "error", "files", "printable")] + [HERE / "write_seed.cc"]
         subprocess.run(["g++", "-std=c++20", f"-I{NATIVE}", *sources, "-lz", "-o", program], check=True)
         subprocess.run([program, ROOT / "own.zip"], check=True)
         subprocess.run([program, ROOT / "own-zip64.zip", "zip64"], check=True)
