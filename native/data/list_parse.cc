@@ -5,6 +5,7 @@
 
 #include "data/files.h"
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {
@@ -62,11 +63,9 @@ bool is_header(std::string path, std::string label) {
          std::find(kLabels.begin(), kLabels.end(), label) != kLabels.end();
 }
 
-// A file's text may hold anything; a message holds its beginning.
+// A message holds its beginning.
 std::string shown(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text.substr(0, 60)) out += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
-  return out + (text.size() > 60 ? "…'" : "'");
+  return "'" + printable(text.substr(0, 60)) + (text.size() > 60 ? "…'" : "'");
 }
 
 }  // namespace

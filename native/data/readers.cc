@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace fs = std::filesystem;
@@ -15,7 +16,7 @@ std::string listed(const std::vector<std::string>& names, size_t at_most) {
   std::string text;
   for (size_t i = 0; i < shown; ++i) {
     if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
-    text += "'" + names[i] + "'";
+    text += "'" + printable(names[i]) + "'";
   }
   if (shown < names.size()) text += " and " + std::to_string(names.size() - shown) + " more";
   return text;

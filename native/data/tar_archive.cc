@@ -8,6 +8,7 @@
 
 #include "data/files.h"
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {
@@ -114,7 +115,7 @@ class Archive {
 
  private:
   [[noreturn]] void fail(uint64_t at, const std::string& sentence) const {
-    const std::string where = range_.inside.empty() ? "" : "in '" + range_.inside + "': ";
+    const std::string where = range_.inside.empty() ? "" : "in '" + printable(range_.inside) + "': ";
     throw Error(ErrorCode::data,
                 range_.source.name() + ": byte " + grouped(at) + ": " + where + sentence + ".");
   }
@@ -282,7 +283,7 @@ class Archive {
         return;
       case '1':
       case '2':
-        fail(start, "expected files and folders, found the link '" + path +
+        fail(start, "expected files and folders, found the link '" + printable(path) +
                         "'; make the archive with --dereference --hard-dereference");
       case 'S':
         refuse_sparse(start);

@@ -74,6 +74,7 @@ void quotes() {
 }
 
 void labels() {
+  bad("a label of control characters", "a,0\nb,\x1b[2J", "found '\\x1b[2J'");
   bad("-2", "a,1\nb,-2", "line 2: expected a label from 0, found '-2'");
   bad("-0", "a,-0", "expected a label from 0");
   bad("-99999999999999999999", "a,-99999999999999999999", "expected a label from 0");
@@ -96,7 +97,7 @@ void many() {
   right("300,000 lines with labels", repeat("a,1\n", 300'000));
   bad("300,000 lines, then a bad one", repeat("a,1\n", 300'000) + "b", "line 300001: ");
   std::string text;
-  for (int i = 0; i < 200'000; ++i) text += std::to_string(i) + "/a " + "n" + std::to_string(i) + "\n";
+  for (int i = 0; i < 100'000; ++i) text += std::to_string(i) + "/a " + "n" + std::to_string(i) + "\n";
   right("folders and names of their own", text);
 }
 

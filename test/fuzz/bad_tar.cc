@@ -1,4 +1,5 @@
-// Tar archives that are wrong in a known way. Each must end in Error(data) that names the file.
+// Tar archives that are wrong in a known way. Each must end in Error(data) that
+// names the file.
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -215,6 +216,8 @@ void long_names() {
 }
 
 void names() {
+  check("a link with control characters", tar({{"\x1b[2J", "", '2'}}), "'\\x1b[2J'");
+  check("an archive with control characters", tar({{"\x1b[2J.tar", ""}}), "in '\\x1b[2J.tar'");
   for (const char* name :
        {"..", "../a", "a/..", "a/../b", "/..", "./../a", "a//../b", "../../../../etc/passwd"})
     check(std::string("name ") + name, tar({kImage, named(name)}), "'..'");
