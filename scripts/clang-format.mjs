@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Formats the C++ under native/ in place; with --check, says which files are not formatted and exits 1. */
+/** Formats the C++ under native/ and test/fuzz/ in place; with --check, says which files are not formatted and exits 1. */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { listFiles } from './setup/stamp.mjs';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const check = process.argv.includes('--check');
 const folder = packageFolder(root, 'clang-format-node');
-const files = listFiles(root, ['native'], (name) => /\.(cc|h|cu|cuh)$/.test(name));
+const files = listFiles(root, ['native', 'test/fuzz'], (name) => /\.(cc|h|cu|cuh)$/.test(name));
 if (folder === null) {
   process.stderr.write('clang-format is not installed: run `npm run setup` first.\n');
   process.exitCode = 1;

@@ -11,7 +11,7 @@
  * 100 MB of memory for one input. Such an input is kept and the exit status is 1. INPUT…: runs these files with --target and nothing else.
  * Needs zlib's headers, not LibTorch.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   accessSync,
   constants,
@@ -43,9 +43,16 @@ const TARGETS = {
   svhn: { corpus: 'test/fixtures/readers/svhn', maxLength: 8192 },
   npy: { corpus: 'test/fixtures/readers/npy', maxLength: 4096 },
   cifar: { corpus: 'test/fixtures/readers/cifar10-*', maxLength: 16384 },
+  tar: { corpus: `${FUZZ}/seeds/tar`, maxLength: 16384 },
+  list: { corpus: `${FUZZ}/seeds/list`, maxLength: 4096 },
+  index: { corpus: `${FUZZ}/seeds/index`, maxLength: 4096 },
 };
-/** Parts of native/data/ that read a file's bytes and need neither LibTorch nor the decoders of images. */
-const DATA = ['cifar_pickle', 'cifar_sets', 'files', 'mat_file', 'npy_file', 'svhn_file'];
+/** Parts of native/runtime/ and native/data/ that need neither LibTorch nor the decoders of images. */
+const RUNTIME = ['byte_source', 'error', 'files', 'parallel', 'printable', 'sha256'];
+const DATA = [
+  ...['cifar_pickle', 'cifar_sets', 'file_index', 'file_set', 'files', 'index_cache', 'list_parse', 'mat_file'],
+  ...['npy_file', 'readers', 'svhn_file', 'tar_archive', 'tar_index'],
+];
 
 class Stop extends Error {}
 
@@ -79,15 +86,32 @@ function buildFolder(kind) {
   }
 }
 
-/** Builds the targets' programs, { NAME: { bad, fuzz } }, where sources changed. */
-function build(folder, libFuzzer) {
+/** Compiles sources to objects, as many at a time as there are processors. */
+async function compile(compiler, flags, jobs) {
+  const waiting = [...jobs];
+  const work = async () => {
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
+      const [source, object] = job;
+      const child = spawn(compiler, [...flags, '-c', source, '-o', object], { cwd: root });
+      let output = '';
+      child.stdout.on('data', (text) => (output += text));
+      child.stderr.on('data', (text) => (output += text));
+      const status = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
+      if (status !== 0) throw new Stop(output);
+    }
+  };
+  await Promise.all(Array.from({ length: os.availableParallelism() }, work));
+}
+
+/** Builds the targets' programs, { NAME: { bad, fuzz } }. A source is compiled once for all of them, and again where it or a header changed. */
+async function build(folder, libFuzzer) {
   const compiler = libFuzzer ? 'clang++' : 'g++';
   if (!libFuzzer && !has('g++')) throw new Stop('Neither clang++ with libFuzzer nor g++ was found.');
   // Those of the room that need LibTorch are named in CMakeLists.txt.
   const cmake = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const isPlain = (name) => name.endsWith('.cc') && !cmake.includes(name.replace('native/', '${NATIVE}/'));
   const plain = listFiles(root, ['native/checkpoint'], isPlain);
-  plain.push('native/runtime/error.cc', 'native/runtime/files.cc', ...DATA.map((name) => `native/data/${name}.cc`));
+  plain.push(...RUNTIME.map((name) => `native/runtime/${name}.cc`), ...DATA.map((name) => `native/data/${name}.cc`));
   plain.push(`${FUZZ}/usage.cc`);
   const bad = `${FUZZ}/bad.cc`;
   const fuzz = [`${FUZZ}/target.cc`, ...(libFuzzer ? [] : [`${FUZZ}/driver.cc`])];
@@ -99,26 +123,29 @@ function build(folder, libFuzzer) {
   if (libFuzzer) flags.push('-fsanitize=fuzzer-no-link');
   const record = path.join(folder, 'made-from.json');
   const version = run(compiler, ['--version']).stdout;
-  const hash = hashInputs(root, [...sources, ...headers], { compiler, version, flags });
+  const facts = hashInputs(root, headers, { compiler, version, flags });
+  const hashes = Object.fromEntries(sources.map((source) => [source, hashInputs(root, [source], facts)]));
+  const object = (source) => path.join(folder, `${source.replaceAll('/', '-')}.o`);
   const programs = Object.fromEntries(
     Object.keys(TARGETS).map((name) => [
       name,
       { bad: path.join(folder, `bad-${name}`), fuzz: path.join(folder, name) },
     ]),
   );
+  const before = readJson(record)?.hashes ?? {};
+  const changed = sources.filter((source) => before[source] !== hashes[source] || !existsSync(object(source)));
   const made = Object.values(programs).every((two) => existsSync(two.bad) && existsSync(two.fuzz));
-  if (made && readJson(record)?.hash === hash) return programs;
+  if (made && changed.length === 0) return programs;
 
   console.log(`Building the fuzzers with ${compiler} …`);
-  const objects = new Map();
-  for (const source of sources) {
-    const object = path.join(folder, `${path.basename(source, '.cc')}-${objects.size}.o`);
-    const { status, output } = run(compiler, [...flags, '-c', source, '-o', object]);
-    if (status !== 0) throw new Stop(output);
-    objects.set(source, object);
-  }
+  rmSync(record, { force: true });
+  await compile(
+    compiler,
+    flags,
+    changed.map((source) => [source, object(source)]),
+  );
   const link = (target, parts, extra) => {
-    const args = [...SANITIZE, ...extra, ...parts.map((source) => objects.get(source)), '-lz', '-o', target];
+    const args = [...SANITIZE, ...extra, ...parts.map(object), '-lz', '-pthread', '-o', target];
     const { status, output } = run(compiler, args);
     if (status !== 0) throw new Stop(output);
   };
@@ -127,7 +154,7 @@ function build(folder, libFuzzer) {
     link(program.bad, [...plain, exercise, list, bad], []);
     link(program.fuzz, [...plain, exercise, ...fuzz], libFuzzer ? ['-fsanitize=fuzzer'] : []);
   }
-  writeJson(record, { hash });
+  writeJson(record, { hashes });
   return programs;
 }
 
@@ -179,7 +206,7 @@ function fuzz(name, program, { folder, temporary, env, libFuzzer, seconds, seed 
   return false;
 }
 
-function main() {
+async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -202,7 +229,7 @@ function main() {
   try {
     const libFuzzer = !values.driver && hasLibFuzzer(temporary);
     const folder = buildFolder(libFuzzer ? 'libfuzzer' : 'driver');
-    const programs = build(folder, libFuzzer);
+    const programs = await build(folder, libFuzzer);
     if (values['build-only']) {
       for (const { fuzz } of Object.values(programs)) console.log(fuzz);
       return 0;
@@ -231,7 +258,7 @@ function main() {
 }
 
 try {
-  process.exitCode = main();
+  process.exitCode = await main();
 } catch (error) {
   if (!(error instanceof Stop)) throw error;
   process.stderr.write(`${error.message}\n`);

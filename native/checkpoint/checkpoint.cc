@@ -5,9 +5,9 @@
 #include <stdexcept>
 
 #include "checkpoint/formats.h"
-#include "checkpoint/printable.h"
 #include "checkpoint/tensor_reader.h"
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {

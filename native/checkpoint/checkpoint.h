@@ -11,7 +11,7 @@
 
 #include "checkpoint/contents.h"
 #include "checkpoint/dtype.h"
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 

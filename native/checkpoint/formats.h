@@ -4,7 +4,7 @@
 #include <string>
 
 #include "checkpoint/contents.h"
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 

@@ -1,8 +1,8 @@
 // Reads a pickle without running anything.
 #pragma once
 #include "checkpoint/pickle_tree.h"
-#include "checkpoint/source.h"
 #include "checkpoint/torch_objects.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 

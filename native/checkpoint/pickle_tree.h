@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/printable.h"
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 

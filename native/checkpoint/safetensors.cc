@@ -5,8 +5,8 @@
 
 #include "checkpoint/dtype.h"
 #include "checkpoint/json.h"
-#include "checkpoint/printable.h"
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {

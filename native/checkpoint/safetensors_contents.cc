@@ -1,7 +1,7 @@
 // A safetensors file as a checkpoint: all its tensors are weights.
 #include "checkpoint/formats.h"
-#include "checkpoint/printable.h"
 #include "checkpoint/safetensors.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 

@@ -1,7 +1,7 @@
 // Reads one tensor's elements, whatever their order in the file, in one pass through a small buffer.
 #pragma once
 #include "checkpoint/contents.h"
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 

@@ -82,14 +82,10 @@ Place find_split(const CifarSet& set, const std::string& split, const fs::path& 
       if (shown.empty()) shown = place.folder;
     }
   }
-  std::vector<std::string> there;
-  for (const fs::directory_entry& entry : fs::directory_iterator(shown))
-    there.push_back(entry.path().filename().string());
-  std::sort(there.begin(), there.end());
   throw Error(ErrorCode::data, std::string("no ") + set.title + " files for the split '" + split + "' in '" +
                                    shown.string() + "': expected " + expected_files(set, split, true) +
                                    ", or " + expected_files(set, split, false) +
-                                   " of the Python version, found " + listed(there) + ".");
+                                   " of the Python version, found " + listed(names_in(shown.string())) + ".");
 }
 
 std::vector<std::string> names_of(const CifarSet& set, size_t which, const Place& place) {

@@ -6,6 +6,12 @@
 #include "runtime/error.h"
 
 namespace mode_ensemble {
+namespace {
+
+// An archive inside of an archive puts its own name, which may be long, before each of its folders.
+constexpr size_t kMaxFolderBytes = size_t{256} << 20;
+
+}  // namespace
 
 FileIndex::FileIndex(Columns columns) : columns_(std::move(columns)) {
   const size_t files = columns_.ends.size();
@@ -21,6 +27,9 @@ FileIndex::FileIndex(Columns columns) : columns_(std::move(columns)) {
 uint32_t FileIndex::add_folder(std::string path) {
   if (columns_.folders.size() >= UINT32_MAX)
     throw Error(ErrorCode::data, "expected fewer than 4,294,967,295 folders, found more.");
+  folder_bytes_ += path.size();
+  if (folder_bytes_ > kMaxFolderBytes)
+    throw Error(ErrorCode::data, "expected names of folders of at most 256 MiB together, found more.");
   columns_.folders.push_back(std::move(path));
   return static_cast<uint32_t>(columns_.folders.size() - 1);
 }

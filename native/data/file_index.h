@@ -46,6 +46,7 @@ class FileIndex {
   static size_t at(int64_t i) { return static_cast<size_t>(i); }
 
   Columns columns_;
+  size_t folder_bytes_ = 0;  // of the names of folders that were added
 };
 
 }  // namespace mode_ensemble

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "data/byte_source.h"
 #include "data/files.h"
 #include "data/readers.h"
+#include "runtime/byte_source.h"
 #include "runtime/error.h"
 #include "runtime/parallel.h"
 #include "runtime/sha256.h"
@@ -85,9 +85,10 @@ std::vector<int64_t> sampled_files(int64_t files) {
 
 void read_sample(const std::string& path, std::vector<uint8_t>& bytes) {
   try {
-    const auto source = open_data_source(path);
-    bytes.resize(std::min<uint64_t>(source->size(), kSampledBytes));
-    source->read_at(0, bytes.data(), bytes.size());
+    const auto source = open_data_file(path);
+    const auto size = std::min<int64_t>(source->size(), kSampledBytes);
+    bytes.resize(static_cast<size_t>(size));
+    source->read_at(0, bytes.data(), size);
   } catch (const Error&) {
     bytes.clear();
   }

@@ -4,16 +4,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <sstream>
+#include <string_view>
 #include <system_error>
 
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
 namespace fs = std::filesystem;
+
+namespace {
+
+constexpr uint64_t kMaxClassFileBytes = 64 << 20;
+
+}  // namespace
 
 std::string grouped(uint64_t number) {
   std::string text = std::to_string(number);
@@ -45,19 +52,37 @@ std::shared_ptr<const ByteSource> open_data_file(const std::string& path) {
   return open_file_source(path, ErrorCode::data);
 }
 
+std::string class_file_beside(const std::string& path) {
+  return (fs::path(path).parent_path() / "classes.txt").string();
+}
+
 std::vector<std::string> read_class_names(const std::string& path, size_t count) {
   std::vector<uint8_t> bytes;
-  read_whole_file(path, 1 << 20, bytes);
+  read_whole_file(path, kMaxClassFileBytes, bytes);
   std::vector<std::string> names;
-  std::istringstream lines(std::string(bytes.begin(), bytes.end()));
-  for (std::string line; std::getline(lines, line);) {
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (!line.empty()) names.push_back(line);
+  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view name = text.substr(0, end);
+    while (name.ends_with('\r') || name.ends_with(' ')) name.remove_suffix(1);
+    if (!name.empty()) names.emplace_back(name);
+    if (std::ssize(names) > kMaxClasses)
+      throw Error(ErrorCode::data, path + ": expected at most " + grouped(kMaxClasses) +
+                                       " class names, one a line, found more.");
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
   if (count > 0 && names.size() != count) {
     throw Error(ErrorCode::data, path + ": expected " + std::to_string(count) +
                                      " class names, one a line, found " + std::to_string(names.size()) + ".");
   }
+  return names;
+}
+
+std::vector<std::string> numbered_names(int64_t count) {
+  std::vector<std::string> names;
+  names.reserve(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) names.push_back(std::to_string(i));
   return names;
 }
 

@@ -15,9 +15,16 @@ void require_file(const std::string& path);
 // To be read in parts: faults of its content are Error(data). Throws as require_file does.
 std::shared_ptr<const ByteSource> open_data_file(const std::string& path);
 
+// classes.txt in the folder of `path`, which holds labels: it may or may not be there.
+std::string class_file_beside(const std::string& path);
+
 // Class names, one a line; empty lines are passed over. Throws as require_file does, and for another number
 // of names than `count` where that is not 0.
-std::vector<std::string> read_class_names(const std::string& path, size_t count);
+inline constexpr int64_t kMaxClasses = 1'000'000;
+std::vector<std::string> read_class_names(const std::string& path, size_t count = 0);
+
+// "0", "1", …: for labels that have no names.
+std::vector<std::string> numbered_names(int64_t count);
 
 // Throws Error(data) that names the file when it is missing, a folder, unreadable, or longer than `limit`
 // bytes.

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <numeric>
 
-#include "data/index_cache.h"
 #include "data/readers.h"
 #include "data/walk.h"
 #include "runtime/error.h"
@@ -39,13 +38,8 @@ FileSet index_folder(const std::string& root, int64_t threads, const Tick& tick)
 std::shared_ptr<const Reader> open_folder(const OpenDataOptions& options, const Tick& tick) {
   refuse_options(options, "A folder of images");
   require_folder(options.path, "images");
-  std::string path = options.path;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  const std::string root = split_folder(path, options.split);
-  const std::string name = std::filesystem::path(root).filename().string();
-  FileSet set = cached_file_set(options.cache, {kVersion, real_path(path), options.split, name}, root,
-                                [&] { return index_folder(root, options.threads, tick); });
-  return make_files_reader(root, std::move(set));
+  const auto index = [&](const std::string& root) { return index_folder(root, options.threads, tick); };
+  return open_folders(options, kVersion, split_names(options.split), index);
 }
 
 }  // namespace mode_ensemble

@@ -4,10 +4,8 @@
 // over if it is no image by its ending; in them every file counts, as in the reader 'folder'.
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
 
 #include "data/imagenet_classes.h"
-#include "data/index_cache.h"
 #include "data/readers.h"
 #include "data/walk.h"
 #include "runtime/error.h"
@@ -70,13 +68,13 @@ FileSet index_imagenet(const std::string& root, const std::string& split, int64_
 std::shared_ptr<const Reader> open_imagenet(const OpenDataOptions& options, const Tick& tick) {
   refuse_options(options, "ImageNet");
   require_folder(options.path, "ImageNet");
-  std::string path = options.path;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  const std::string root = split_folder(path, options.split);
-  const std::string name = std::filesystem::path(root).filename().string();
-  FileSet set = cached_file_set(options.cache, {kVersion, real_path(path), options.split, name}, root,
-                                [&] { return index_imagenet(root, options.split, options.threads, tick); });
-  return make_files_reader(root, std::move(set));
+  // `val` before `test`: beside it, the published layout has the test images, flat and without labels.
+  std::vector<std::string> parts = split_names(options.split);
+  std::reverse(parts.begin(), parts.end());
+  const auto index = [&](const std::string& root) {
+    return index_imagenet(root, options.split, options.threads, tick);
+  };
+  return open_folders(options, kVersion, parts, index);
 }
 
 }  // namespace mode_ensemble

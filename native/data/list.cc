@@ -7,13 +7,15 @@
 // beside the list, one name a line, names the classes and their order. Images without labels, or all with the
 // label -1, have the label 0. Paths are relative to the option `root`, else to the list's folder, and may
 // lead anywhere.
+#include <algorithm>
 #include <filesystem>
+#include <system_error>
 
-#include "data/byte_source.h"
 #include "data/files.h"
 #include "data/index_cache.h"
 #include "data/list_parse.h"
 #include "data/readers.h"
+#include "runtime/byte_source.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
@@ -22,44 +24,25 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kVersion[] = "list 1";
-constexpr char kClassFile[] = "classes.txt";
-constexpr uint64_t kMaxClassFileBytes = 64 << 20;
-
-std::vector<std::string> read_classes(const std::string& path) {
-  std::error_code failure;
-  if (!fs::exists(path, failure)) return {};
-  std::vector<uint8_t> bytes;
-  read_whole_file(path, kMaxClassFileBytes, bytes);
-  std::vector<std::string> names;
-  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  while (!text.empty()) {
-    const size_t end = text.find('\n');
-    std::string name(text.substr(0, end));
-    while (name.ends_with('\r') || name.ends_with(' ')) name.pop_back();
-    if (!name.empty()) names.push_back(std::move(name));
-    if (static_cast<int64_t>(names.size()) > ListParser::kMaxClasses)
-      throw Error(ErrorCode::data, path + ": expected at most " + grouped(ListParser::kMaxClasses) +
-                                       " class names, one a line, found more.");
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  }
-  return names;
-}
+constexpr int64_t kPiece = 1 << 20;
 
 FileSet index_list(const std::string& path, const std::string& root, int64_t threads, const Tick& tick) {
   FileSet set;
-  const std::string class_file = (fs::path(path).parent_path() / kClassFile).string();
+  const std::string class_file = class_file_beside(path);
   for (const std::string& file : {path, class_file})
     set.dependencies.push_back(dependency_of("", fs::absolute(file).string()));
-  const auto source = open_data_source(path);
-  if (source->size() > kMaxFileBytes)
-    throw Error(ErrorCode::data, path + ": expected a list of at most " + grouped(kMaxFileBytes) +
-                                     " bytes, found " + grouped(source->size()) + ".");
-  ListParser parser(path, read_classes(class_file));
+  const auto source = open_data_file(path);
+  const int64_t size = source->size();
+  if (static_cast<uint64_t>(size) > kMaxFileBytes)
+    source->fail("expected a list of at most " + grouped(kMaxFileBytes) + " bytes, found " +
+                 grouped(static_cast<uint64_t>(size)) + ".");
+  std::error_code failure;
+  const bool is_named = fs::exists(class_file, failure);
+  ListParser parser(path, is_named ? read_class_names(class_file) : std::vector<std::string>());
   std::string piece;
-  for (uint64_t at = 0; at < source->size(); at += piece.size()) {
-    piece.resize(std::min<uint64_t>(source->size() - at, 1 << 20));
-    source->read_at(at, piece.data(), piece.size());
+  for (int64_t at = 0; at < size; at += kPiece) {
+    piece.resize(static_cast<size_t>(std::min(size - at, kPiece)));
+    source->read_at(at, piece.data(), static_cast<int64_t>(piece.size()));
     parser.feed(piece);
     report(tick, 0, 0);
   }

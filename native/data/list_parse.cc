@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "data/files.h"
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {
@@ -61,11 +63,9 @@ bool is_header(std::string path, std::string label) {
          std::find(kLabels.begin(), kLabels.end(), label) != kLabels.end();
 }
 
-// A file's text may hold anything; a message holds its beginning.
+// A message holds its beginning.
 std::string shown(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text.substr(0, 60)) out += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
-  return out + (text.size() > 60 ? "…'" : "'");
+  return "'" + printable(text.substr(0, 60)) + (text.size() > 60 ? "…'" : "'");
 }
 
 }  // namespace
@@ -214,8 +214,7 @@ void ListParser::sort_names() {
 ParsedList ListParser::finish() {
   if (!line_.empty()) take_line();
   if (classes_.empty() && labels_ == Labels::names) sort_names();
-  if (classes_.empty() && labels_ == Labels::numbers)
-    for (int32_t i = 0; i <= most_; ++i) classes_.push_back(std::to_string(i));
+  if (classes_.empty() && labels_ == Labels::numbers) classes_ = numbered_names(most_ + 1);
   ParsedList parsed{std::move(index_), {}};
   if (labels_ != Labels::none) parsed.class_names = std::move(classes_);
   return parsed;

@@ -20,7 +20,6 @@ struct ParsedList {
 class ListParser {
  public:
   static constexpr size_t kMaxLine = 64 << 10;
-  static constexpr int64_t kMaxClasses = 1'000'000;
 
   // `path` is the file, for errors; `classes` are the names in classes.txt beside it, empty where there is
   // none.

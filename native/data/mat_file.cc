@@ -6,8 +6,8 @@
 #include <bit>
 #include <cstring>
 
-#include "checkpoint/printable.h"
 #include "data/files.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {

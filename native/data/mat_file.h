@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 

@@ -63,23 +63,23 @@ void read_labels(const OpenDataOptions& options, int64_t count, MemoryImages& im
   const fs::path path = find_labels(options);
   if (path.empty()) {
     images.labels.resize(static_cast<size_t>(count));
-    images.class_names = {"0"};
+    images.class_names = numbered_names(1);
     return;
   }
   images.labels = read_npy_labels(*open_data_file(path.string()), count, kMaxLabel);
   const int32_t last = *std::max_element(images.labels.begin(), images.labels.end());
-  const fs::path names = fs::path(options.path).parent_path() / "classes.txt";
+  const std::string names = class_file_beside(options.path);
   std::error_code failure;
   if (fs::exists(names, failure)) {
-    images.class_names = read_class_names(names.string(), 0);
+    images.class_names = read_class_names(names);
     if (images.class_names.size() <= static_cast<size_t>(last))
-      throw Error(ErrorCode::data, names.string() + ": expected at least " + std::to_string(last + 1) +
+      throw Error(ErrorCode::data, names + ": expected at least " + std::to_string(last + 1) +
                                        " class names, one a line, since there are labels to " +
                                        std::to_string(last) + ", found " +
                                        std::to_string(images.class_names.size()) + ".");
     return;
   }
-  for (int32_t label = 0; label <= last; ++label) images.class_names.push_back(std::to_string(label));
+  images.class_names = numbered_names(last + 1);
 }
 
 void add_sample(const ByteSource& source, const NpyImages& images, Sha256& sum) {

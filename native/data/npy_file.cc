@@ -4,9 +4,9 @@
 #include <charconv>
 #include <cstring>
 
-#include "checkpoint/printable.h"
 #include "data/decode.h"
 #include "data/files.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {

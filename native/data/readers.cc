@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace fs = std::filesystem;
@@ -15,10 +16,24 @@ std::string listed(const std::vector<std::string>& names, size_t at_most) {
   std::string text;
   for (size_t i = 0; i < shown; ++i) {
     if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
-    text += "'" + names[i] + "'";
+    text += "'" + printable(names[i]) + "'";
   }
   if (shown < names.size()) text += " and " + std::to_string(names.size() - shown) + " more";
   return text;
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, failure))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> split_names(const std::string& split) {
+  if (split == "test") return {"test", "val"};
+  return {split};
 }
 
 void refuse_options(const OpenDataOptions& options, const std::string& what, bool uses_labels,

@@ -26,6 +26,12 @@ inline void report(const Tick& tick, int64_t done, int64_t total) {
 // "a, b and 3 more", quoted; for messages that say what is there.
 std::string listed(const std::vector<std::string>& names, size_t at_most = 8);
 
+// Of all that is in a folder, sorted.
+std::vector<std::string> names_in(const std::string& folder);
+
+// The folders that may hold a split: `val` is another name for `test`.
+std::vector<std::string> split_names(const std::string& split);
+
 // Throws Error(config) for an option that is set and that the reader called `what` does not use.
 void refuse_options(const OpenDataOptions& options, const std::string& what, bool uses_labels = false,
                     bool uses_root = false);

@@ -28,13 +28,9 @@ std::string find_file(const OpenDataOptions& options) {
   require_folder(options.path, "SVHN");
   const fs::path path = fs::path(options.path) / (options.split + "_32x32.mat");
   if (!fs::exists(path, failure)) {
-    std::vector<std::string> there;
-    for (const fs::directory_entry& entry : fs::directory_iterator(options.path))
-      there.push_back(entry.path().filename().string());
-    std::sort(there.begin(), there.end());
     throw Error(ErrorCode::data, "no SVHN file for the split '" + options.split + "' in '" + options.path +
-                                     "': expected " + options.split + "_32x32.mat, found " + listed(there) +
-                                     ".");
+                                     "': expected " + options.split + "_32x32.mat, found " +
+                                     listed(names_in(options.path)) + ".");
   }
   return path.string();
 }

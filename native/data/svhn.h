@@ -1,8 +1,8 @@
 // The Street View House Numbers in their cropped format (http://ufldl.stanford.edu/housenumbers/).
 #pragma once
-#include "checkpoint/source.h"
 #include "data/memory_reader.h"
 #include "data/reader.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 

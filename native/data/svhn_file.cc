@@ -1,11 +1,11 @@
 #include <charconv>
 
-#include "checkpoint/printable.h"
 #include "data/decode.h"
 #include "data/files.h"
 #include "data/mat_file.h"
 #include "data/readers.h"
 #include "data/svhn.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {
@@ -95,7 +95,7 @@ MemoryImages read_svhn(const ByteSource& source, const Tick& tick) {
   if (count != images.labels.size())
     source.fail("expected a label for each image, found " + grouped(count) + " images in 'X' and " +
                 grouped(images.labels.size()) + " labels in 'y'.");
-  for (int digit = 0; digit < 10; ++digit) images.class_names.push_back(std::to_string(digit));
+  images.class_names = numbered_names(10);
   images.parts.push_back({source.name(), 0});
   return images;
 }

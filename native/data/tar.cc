@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 class TarReader : public Reader {
  public:
-  TarReader(std::shared_ptr<const DataSource> source, FileSet set)
+  TarReader(std::shared_ptr<const ByteSource> source, FileSet set)
       : source_(std::move(source)), set_(std::move(set)) {}
 
   int64_t size() const override { return set_.index.size(); }
@@ -33,13 +33,14 @@ class TarReader : public Reader {
       throw Error(ErrorCode::data, "cannot read " + name(index) + ": expected at most " +
                                        grouped(kMaxFileBytes) + " bytes, found " + grouped(place.size) + ".");
     sample.buffer.resize(place.size);
-    source_->read_at(place.offset, sample.buffer.data(), place.size);
+    source_->read_at(static_cast<int64_t>(place.offset), sample.buffer.data(),
+                     static_cast<int64_t>(place.size));
     sample.pixels = {};
     sample.file = sample.buffer;
   }
 
  private:
-  std::shared_ptr<const DataSource> source_;
+  std::shared_ptr<const ByteSource> source_;
   FileSet set_;
 };
 
@@ -48,7 +49,7 @@ class TarReader : public Reader {
 std::shared_ptr<const Reader> open_tar(const OpenDataOptions& options, const Tick& tick) {
   refuse_options(options, "A tar archive");
   const fs::path path = options.path;
-  const auto source = open_data_source(options.path);
+  const auto source = open_data_file(options.path);
   const auto make = [&] {
     // Before it is read, so that a change meanwhile is seen.
     const Dependency archive = dependency_of("", fs::absolute(path).string());
@@ -58,8 +59,9 @@ std::shared_ptr<const Reader> open_tar(const OpenDataOptions& options, const Tic
   };
   const CacheKey key{"tar 1", real_path(options.path), options.split, path.filename().string()};
   FileSet set = cached_file_set(options.cache, key, "", make);
+  const auto size = static_cast<uint64_t>(source->size());
   for (const Place& place : set.places)
-    if (place.offset > source->size() || place.size > source->size() - place.offset)
+    if (place.offset > size || place.size > size - place.offset)
       throw Error(ErrorCode::data, "cannot read " + options.path + ": it has changed since it was opened.");
   set.dependencies = {};
   return std::make_shared<TarReader>(source, std::move(set));

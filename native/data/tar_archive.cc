@@ -8,6 +8,7 @@
 
 #include "data/files.h"
 #include "runtime/error.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {
@@ -114,19 +115,23 @@ class Archive {
 
  private:
   [[noreturn]] void fail(uint64_t at, const std::string& sentence) const {
-    const std::string where = range_.inside.empty() ? "" : "in '" + range_.inside + "': ";
+    const std::string where = range_.inside.empty() ? "" : "in '" + printable(range_.inside) + "': ";
     throw Error(ErrorCode::data,
                 range_.source.name() + ": byte " + grouped(at) + ": " + where + sentence + ".");
   }
 
   uint64_t left() const { return range_.end - at_; }
 
+  void read(uint64_t from, void* to, uint64_t size) const {
+    range_.source.read_at(static_cast<int64_t>(from), to, static_cast<int64_t>(size));
+  }
+
   void take(Header* header, const char* what) {
     if (left() < kBlock)
       fail(at_, std::string("expected ") + what + " or the zeros that end an archive, found " +
                     (left() == 0 ? "the end" : "only " + grouped(left()) + " bytes") +
                     "; the archive is cut short");
-    range_.source.read_at(at_, header, kBlock);
+    read(at_, header, kBlock);
     at_ += kBlock;
   }
 
@@ -134,7 +139,7 @@ class Archive {
     std::array<char, 8> start{};
     const size_t there = std::min<uint64_t>(left(), start.size());
     if (there == 0) fail(at_, "expected a tar archive, found nothing");
-    range_.source.read_at(at_, start.data(), there);
+    read(at_, start.data(), there);
     for (const Compression& known : kCompressions) {
       if (!std::string_view(start.data(), there).starts_with(known.start)) continue;
       fail(at_, std::string("expected an uncompressed tar archive, found ") + known.name +
@@ -142,7 +147,7 @@ class Archive {
     }
     Header header;
     if (left() < kBlock) fail(at_, "expected a tar archive, found a file of " + grouped(left()) + " bytes");
-    range_.source.read_at(at_, &header, kBlock);
+    read(at_, &header, kBlock);
     if (!is_zero(header) && !has_right_checksum(header))
       fail(at_, "expected a tar archive, found something else");
   }
@@ -164,7 +169,7 @@ class Archive {
     const uint64_t from = at_;
     skip(start, size);
     std::string content(size, '\0');
-    range_.source.read_at(from, content.data(), content.size());
+    read(from, content.data(), size);
     return content;
   }
 
@@ -278,7 +283,7 @@ class Archive {
         return;
       case '1':
       case '2':
-        fail(start, "expected files and folders, found the link '" + path +
+        fail(start, "expected files and folders, found the link '" + printable(path) +
                         "'; make the archive with --dereference --hard-dereference");
       case 'S':
         refuse_sparse(start);

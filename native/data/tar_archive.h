@@ -4,13 +4,13 @@
 #include <functional>
 #include <string>
 
-#include "data/byte_source.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 
 // An archive, or one that lies in another: bytes of `source`.
 struct TarRange {
-  const DataSource& source;
+  const ByteSource& source;
   uint64_t begin = 0;
   uint64_t end = 0;
   std::string inside;  // the member that it is, '' for the source itself

@@ -65,12 +65,12 @@ struct Inner {
 
 class Scan {
  public:
-  Scan(const DataSource& source, int64_t threads, const Tick& tick)
+  Scan(const ByteSource& source, int64_t threads, const Tick& tick)
       : source_(source), threads_(threads), tick_(tick) {}
 
   Part scan() {
     std::vector<Inner> inner;
-    Part all = scan_range({source_, 0, source_.size(), ""}, "", &inner);
+    Part all = scan_range({source_, 0, static_cast<uint64_t>(source_.size()), ""}, "", &inner);
     std::vector<Part> parts(inner.size());
     parallel_for(static_cast<int64_t>(inner.size()), threads_, [&](int64_t i) {
       const auto& [path, place] = inner[static_cast<size_t>(i)];
@@ -98,7 +98,7 @@ class Scan {
     return part;
   }
 
-  const DataSource& source_;
+  const ByteSource& source_;
   int64_t threads_;
   const Tick& tick_;
   std::atomic<int64_t> files_{0};
@@ -123,8 +123,7 @@ std::string find_root(const std::string& name, const FileIndex& index, const std
   const std::string common = is_single && !below.empty() ? *tops.begin() : "";
   if (split.empty()) return common;
 
-  std::vector<std::string> wanted = {split};
-  if (split == "test") wanted.push_back("val");
+  const std::vector<std::string> wanted = split_names(split);
   for (const std::string& part : wanted) {
     if (is_single && tops.contains(part)) return part;
     if (!common.empty() && below.contains(common + "/" + part)) return common + "/" + part;
@@ -195,7 +194,7 @@ std::vector<uint32_t> order_files(const FileIndex& index, const std::vector<Plac
 
 }  // namespace
 
-FileSet index_tar(const DataSource& source, const std::string& stem, const std::string& split,
+FileSet index_tar(const ByteSource& source, const std::string& stem, const std::string& split,
                   int64_t threads, const Tick& tick) {
   Part found = Scan(source, threads, tick).scan();
   const FileIndex& index = found.index();
@@ -221,7 +220,7 @@ FileSet index_tar(const DataSource& source, const std::string& stem, const std::
   const auto sample = [&](int64_t i, std::vector<uint8_t>& bytes) {
     const Place& place = set.places[static_cast<size_t>(i)];
     bytes.resize(std::min<uint64_t>(place.size, kSampledBytes));
-    source.read_at(place.offset, bytes.data(), bytes.size());
+    source.read_at(static_cast<int64_t>(place.offset), bytes.data(), static_cast<int64_t>(bytes.size()));
   };
   set.fingerprint = fingerprint_of(kVersion, set.index, sizes, false, sample, tick);
   return set;

@@ -3,13 +3,13 @@
 #pragma once
 #include <string>
 
-#include "data/byte_source.h"
 #include "data/file_set.h"
+#include "runtime/byte_source.h"
 
 namespace mode_ensemble {
 
 // `stem` is the class of a set without folders. Throws Error(data).
-FileSet index_tar(const DataSource& source, const std::string& stem, const std::string& split,
+FileSet index_tar(const ByteSource& source, const std::string& stem, const std::string& split,
                   int64_t threads, const Tick& tick);
 
 }  // namespace mode_ensemble

@@ -16,6 +16,7 @@
 #include <optional>
 #include <system_error>
 
+#include "data/index_cache.h"
 #include "data/readers.h"
 #include "runtime/error.h"
 #include "runtime/parallel.h"
@@ -120,6 +121,18 @@ void add_files(const std::string& path, const Listing::Names& names, int32_t lab
   for (size_t i = 0; i < names.size(); ++i) index.add(folder, names[i], label);
 }
 
+std::string split_folder(const std::string& path, const std::string& split,
+                         const std::vector<std::string>& parts) {
+  std::error_code failure;
+  for (const std::string& name : parts) {
+    if (fs::is_directory(path + "/" + name, failure)) return path + "/" + name;
+  }
+  Listing there = list_folder(path);
+  for (std::string& file : there.files.first(there.files.size())) there.folders.push_back(std::move(file));
+  throw Error(ErrorCode::data, "no split '" + split + "' in '" + path + "': expected a sub-folder " +
+                                   listed(parts) + ", found " + listed(there.folders) + ".");
+}
+
 }  // namespace
 
 void Listing::Names::add(const char* name) {
@@ -169,20 +182,6 @@ Listing list_folder(const std::string& root, const std::string& relative) {
   return listing;
 }
 
-std::string split_folder(const std::string& path, const std::string& split) {
-  if (split.empty()) return path;
-  std::vector<std::string> names = {split};
-  if (split == "test") names.push_back("val");
-  std::error_code failure;
-  for (const std::string& name : names) {
-    if (fs::is_directory(path + "/" + name, failure)) return path + "/" + name;
-  }
-  Listing there = list_folder(path);
-  for (std::string& file : there.files.first(there.files.size())) there.folders.push_back(std::move(file));
-  throw Error(ErrorCode::data, "no split '" + split + "' in '" + path + "': expected a sub-folder " +
-                                   listed(names) + ", found " + listed(there.folders) + ".");
-}
-
 FileSet walk_folders(const std::string& root, const Listing& top, const std::vector<int32_t>& labels,
                      bool beside, int64_t threads, const Tick& tick) {
   FileSet set;
@@ -212,6 +211,16 @@ FileSet walk_folders(const std::string& root, const Listing& top, const std::vec
     }
   });
   return set;
+}
+
+std::shared_ptr<const Reader> open_folders(const OpenDataOptions& options, const std::string& version,
+                                           const std::vector<std::string>& parts,
+                                           const std::function<FileSet(const std::string& root)>& index) {
+  std::string path = options.path;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const std::string root = options.split.empty() ? path : split_folder(path, options.split, parts);
+  const CacheKey key{version, real_path(path), options.split, fs::path(root).filename().string()};
+  return make_files_reader(root, cached_file_set(options.cache, key, root, [&] { return index(root); }));
 }
 
 }  // namespace mode_ensemble

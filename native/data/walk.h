@@ -1,6 +1,8 @@
 // The files of a folder of class folders, found by several threads.
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,15 +38,17 @@ struct Listing {
 // ROOT/PATH. Throws Error(data) where it cannot be listed.
 Listing list_folder(const std::string& root, const std::string& path = "");
 
-// PATH/train and the like (PATH/val too where the split is 'test'), or PATH itself where no split is asked
-// for.
-std::string split_folder(const std::string& path, const std::string& split);
-
 // The files below the sub-folders of `root`, and before them those beside the sub-folders, unless `beside` is
 // false. labels: of each of top.folders. Links can make a folder its own descendant, so each folder is
 // entered once, under the first of its names. The same for any number of threads. Fills index and
 // dependencies.
 FileSet walk_folders(const std::string& root, const Listing& top, const std::vector<int32_t>& labels,
                      bool beside, int64_t threads, const Tick& tick);
+
+// Opens the folder options.path, or, where a split is asked for, the first of its sub-folders `parts` that is
+// there: the outcome of `index` for it, which is kept on disk.
+std::shared_ptr<const Reader> open_folders(const OpenDataOptions& options, const std::string& version,
+                                           const std::vector<std::string>& parts,
+                                           const std::function<FileSet(const std::string& root)>& index);
 
 }  // namespace mode_ensemble

@@ -1,5 +1,5 @@
-// Any bytes as a list of images and labels, in pieces of two sizes that must not make a difference; and with names of
-// classes beside it.
+// Any bytes as a list of images and labels, in pieces of two sizes that must not make a difference; and with
+// names of classes beside it.
 #include <stdexcept>
 
 #include "data/list_parse.h"
@@ -10,15 +10,16 @@ using namespace mode_ensemble;
 
 namespace {
 
-std::string parse(std::string_view text, const std::string& name, size_t piece, std::vector<std::string> classes,
-                  std::string& outcome) {
+std::string parse(std::string_view text, const std::string& name, size_t piece,
+                  std::vector<std::string> classes, std::string& outcome) {
   try {
     ListParser parser(name, std::move(classes));
     for (size_t at = 0; at < text.size(); at += piece) parser.feed(text.substr(at, piece));
     const ParsedList parsed = parser.finish();
     for (int64_t i = 0; i < parsed.index.size(); ++i) {
       const auto label = static_cast<size_t>(parsed.index.label(i));
-      outcome += parsed.index.path(i) + "\n" + (parsed.class_names.empty() ? "" : parsed.class_names.at(label)) + "\n";
+      outcome += parsed.index.path(i) + "\n" +
+                 (parsed.class_names.empty() ? "" : parsed.class_names.at(label)) + "\n";
     }
     return "";
   } catch (const Error& error) {

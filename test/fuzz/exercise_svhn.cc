@@ -40,8 +40,8 @@ std::string compressed(const std::string& file) {
     const std::string variable = file.substr(at, kTag + claimed);
     std::string packed(compressBound(variable.size()), '\0');
     uLongf size = packed.size();
-    compress2(reinterpret_cast<Bytef*>(packed.data()), &size,
-              reinterpret_cast<const Bytef*>(variable.data()), variable.size(), 1);
+    compress2(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(variable.data()),
+              variable.size(), 1);
     packed.resize(size);
     out += little(15, 4) + little(size, 4) + packed;
     at += variable.size();

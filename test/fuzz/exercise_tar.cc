@@ -1,22 +1,13 @@
-// Any bytes as a tar archive of images. An input that begins with "sums:" gets right checksums first, since they would
-// stop nearly every change of a header.
+// Any bytes as a tar archive of images. An input that begins with "sums:" gets right checksums first, since
+// they would stop nearly every change of a header.
 #include <cstring>
+#include <stdexcept>
 
-#include "data/readers.h"
 #include "data/tar_index.h"
 #include "exercise.h"
 #include "runtime/error.h"
 
 using namespace mode_ensemble;
-
-namespace mode_ensemble {
-
-// Of native/data/registry.cc, which would need all readers.
-std::string listed(const std::vector<std::string>& names, size_t) {
-  return std::to_string(names.size()) + " names";
-}
-
-}  // namespace mode_ensemble
 
 namespace {
 
@@ -30,7 +21,8 @@ void correct_sums(std::vector<uint8_t>& bytes) {
     std::memset(block + 148, ' ', 8);
     unsigned sum = 0;
     for (size_t i = 0; i < kBlock; ++i) sum += block[i];
-    for (int digit = 5; digit >= 0; --digit, sum >>= 3) block[148 + digit] = static_cast<uint8_t>('0' + (sum & 7));
+    for (int digit = 5; digit >= 0; --digit, sum >>= 3)
+      block[148 + digit] = static_cast<uint8_t>('0' + (sum & 7));
     block[154] = 0;
   }
 }
@@ -44,7 +36,7 @@ std::string exercise(const uint8_t* data, size_t size, const std::string& name) 
     bytes.erase(bytes.begin(), bytes.begin() + 5);
     correct_sums(bytes);
   }
-  const auto source = make_data_source(name, std::move(bytes));
+  const auto source = make_memory_source(name, std::move(bytes), ErrorCode::data);
   std::string first;
   for (const char* split : {"", "test"}) {
     try {
@@ -53,9 +45,9 @@ std::string exercise(const uint8_t* data, size_t size, const std::string& name) 
       for (int64_t i = 0; i < set.index.size(); ++i) {
         const Place& place = set.places.at(static_cast<size_t>(i));
         image.resize(place.size);  // lies in the input, so it is no larger
-        source->read_at(place.offset, image.data(), image.size());
+        source->read_at(static_cast<int64_t>(place.offset), image.data(), static_cast<int64_t>(place.size));
         if (set.class_names.at(static_cast<size_t>(set.index.label(i))).empty() || set.index.path(i).empty())
-          return "a class or a file without a name";
+          throw std::logic_error("a class or a file without a name");
       }
       if (*split == '\0') return "";
     } catch (const Error& error) {

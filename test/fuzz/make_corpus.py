@@ -134,8 +134,9 @@ def main():
         add(path.name, path.read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "write_seed"
-        sources = [p for p in sorted((NATIVE / "checkpoint").glob("*.cc")) if p.name != "weights.cc"]
-        sources += [NATIVE / "runtime/error.cc", NATIVE / "runtime/files.cc", HERE / "write_seed.cc"]
+        needs_torch = ("convert.cc", "tensor_file.cc", "weights.cc")
+        sources = [p for p in sorted((NATIVE / "checkpoint").glob("*.cc")) if p.name not in needs_torch]
+        sources += [NATIVE / f"runtime/{name}.cc" for name in ("byte_source", "error", "files", "printable")] + [HERE / "write_seed.cc"]
         subprocess.run(["g++", "-std=c++20", f"-I{NATIVE}", *sources, "-lz", "-o", program], check=True)
         subprocess.run([program, ROOT / "own.zip"], check=True)
         subprocess.run([program, ROOT / "own-zip64.zip", "zip64"], check=True)

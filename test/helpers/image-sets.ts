@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after } from 'node:test';
-import { crc32, deflateSync } from 'node:zlib';
 import type { OpenDataOptions, OpenDataResult } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { CIFAR_TRANSFORM, open } from './native.js';
+import { encodePng } from './png.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'mode-ensemble-readers-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -20,21 +20,8 @@ export const fresh = (name = 'set'): string => {
 
 /** A PNG of one colour; `claim` is what its header says of its size. */
 export function png(gray: number, width = 2, height = 2, claim: [number, number] = [width, height]): Buffer {
-  const chunk = (type: string, data: Buffer) => {
-    const body = Buffer.concat([Buffer.from(type), data]);
-    const [length, check] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(data.length);
-    check.writeUInt32BE(crc32(body));
-    return Buffer.concat([length, body, check]);
-  };
-  const head = Buffer.alloc(13);
-  head.writeUInt32BE(claim[0], 0);
-  head.writeUInt32BE(claim[1], 4);
-  head.set([8, 0], 8);
-  const rows = Array.from({ length: height }, () => [0, ...new Array<number>(width).fill(gray)]);
-  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  const data = deflateSync(Buffer.from(rows.flat()));
-  return Buffer.concat([signature, chunk('IHDR', head), chunk('IDAT', data), chunk('IEND', Buffer.alloc(0))]);
+  const row = new Array<number>(width).fill(gray);
+  return encodePng('gray', new Array<number[]>(height).fill(row), claim);
 }
 
 /** A header of a JPEG of this size, and not much more. */

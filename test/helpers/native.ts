@@ -22,9 +22,14 @@ export const CIFAR_TRANSFORM: TransformOptions = {
 
 export const quiet = (_event: JobEvent): void => {};
 
-export function open(options: Partial<OpenDataOptions> & { path: string }): Promise<OpenDataResult> {
+/** Options of opening a set; everything but the path has a usual value. */
+export function openOptions(options: Partial<OpenDataOptions> & { path: string }): OpenDataOptions {
   const usual = { labels: '', root: '', cache: '', threads: 1, skipBadImages: false };
-  return getAddon().openData({ reader: 'cifar10', split: 'train', ...usual, ...options }, quiet).done;
+  return { reader: 'cifar10', split: 'train', ...usual, ...options };
+}
+
+export function open(options: Partial<OpenDataOptions> & { path: string }): Promise<OpenDataResult> {
+  return getAddon().openData(openOptions(options), quiet).done;
 }
 
 /** Options of a small training job; everything can be overridden. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { getAddon } from '../../lib/native/load.js';
-import { CIFAR_TRANSFORM, failure, open, quiet } from '../helpers/native.js';
+import { CIFAR_TRANSFORM, failure, open, openOptions, quiet } from '../helpers/native.js';
 
 const addon = getAddon();
 const builtin = (path: string, split = '') => open({ reader: 'builtin', path, split });
@@ -63,19 +63,7 @@ describe('built-in data', () => {
   });
 
   it('names the sets there are when asked for another', async () => {
-    const job = addon.openData(
-      {
-        reader: 'builtin',
-        path: 'shape',
-        split: 'test',
-        labels: '',
-        root: '',
-        cache: '',
-        threads: 1,
-        skipBadImages: false,
-      },
-      quiet,
-    );
+    const job = addon.openData(openOptions({ reader: 'builtin', path: 'shape', split: 'test' }), quiet);
     const error = await failure(job);
     assert.equal(error.code, 'E_CONFIG');
     assert.match(error.message, /shape.*shapes.*blends.*unseen.*textures.*strokes/);

@@ -10,7 +10,7 @@ import type { DataHandle, EpochEvent, OpenDataResult, ProgressEvent } from '../.
 import { startJob } from '../../lib/native/job.js';
 import { getAddon } from '../../lib/native/load.js';
 import { writeCifar } from '../helpers/cifar.js';
-import { CIFAR_TRANSFORM, extractOptions, failure, open, quiet, trainOptions } from '../helpers/native.js';
+import { CIFAR_TRANSFORM, extractOptions, failure, open, openOptions, quiet, trainOptions } from '../helpers/native.js';
 
 const addon = getAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-jobs-'));
@@ -126,19 +126,7 @@ describe('jobs', () => {
 
   it('carry the JavaScript stack of the call', async () => {
     const job = startJob((sink) =>
-      addon.openData(
-        {
-          reader: 'cifar10',
-          path: '/nowhere/at/all',
-          split: 'test',
-          labels: '',
-          root: '',
-          cache: '',
-          threads: 1,
-          skipBadImages: false,
-        },
-        sink,
-      ),
+      addon.openData(openOptions({ reader: 'cifar10', path: '/nowhere/at/all', split: 'test' }), sink),
     );
     await assert.rejects(job.done, (error: Error & { code: string }) => {
       assert.equal(error.code, 'E_DATA');

@@ -138,6 +138,24 @@ describe('imagenet', () => {
     assert.equal(whole.fingerprint, train.fingerprint);
   });
 
+  it('takes the labelled `val` for tests, not the flat `test` beside it', async () => {
+    const root = plant(fresh(), [
+      'train/n01440764/1.JPEG',
+      'val/n03445777/1.JPEG',
+      'test/ILSVRC2012_test_00000001.JPEG',
+    ]);
+    const test = await openSet('imagenet', root, { split: 'test' });
+    assert.deepEqual([test.count, read(test, 0).label], [1, 574]);
+    assert.equal(read(test, 0).name, `${root}/val/n03445777/1.JPEG`);
+    const own = plant(fresh(), ['train/n01440764/1.JPEG', 'test/n03445777/1.JPEG']);
+    assert.equal(read(await openSet('imagenet', own, { split: 'test' }), 0).name, `${own}/test/n03445777/1.JPEG`);
+    const neither = plant(fresh(), ['a/1.png']);
+    assert.equal(
+      await refusal(openSet('imagenet', neither, { split: 'test' })),
+      `no split 'test' in '${neither}': expected a sub-folder 'val' and 'test', found 'a'.`,
+    );
+  });
+
   it('says what is not ImageNet', async () => {
     const root = plant(fresh(), ['train/n01440764/1.JPEG', 'val/ILSVRC2012_val_00000001.JPEG']);
     assert.equal(

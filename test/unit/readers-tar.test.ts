@@ -286,7 +286,7 @@ describe('tar', () => {
     writeFileSync(path, readFileSync(path).subarray(0, 1540));
     assert.throws(() => read(data, 1), {
       code: 'E_DATA',
-      message: /^cannot read .*: it ends at byte 1,540, \d+ bytes too early\.$/,
+      message: /set\.tar: byte 1540: the file ends here, \d+ bytes too early\.$/,
     });
   });
 

@@ -4,7 +4,6 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { crc32, deflateSync } from 'node:zlib';
 import { overrideTransform } from '../../lib/modes/transform.js';
 import type { OpenDataResult, TransformOptions } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
@@ -12,6 +11,7 @@ import { writeCifar } from '../helpers/cifar.js';
 import { extractOne } from '../helpers/features.js';
 import { CIFAR_TRANSFORM, open } from '../helpers/native.js';
 import { initWeights } from '../helpers/networks.js';
+import { encodePng } from '../helpers/png.js';
 
 const WIDTH = 8;
 const arch = { name: 'cifar-resnet18', width: WIDTH, classes: 10, dropout: 0 };
@@ -91,25 +91,8 @@ describe('the loader', () => {
 
 /** A PNG whose red is the column and whose green is the row. */
 function drawPng(file: string, width: number, height: number): void {
-  const rows = Array.from({ length: height }, (_, y) => [
-    0,
-    ...Array.from({ length: width }, (_, x) => [x, y, 7]).flat(),
-  ]);
-  const chunk = (type: string, data: Buffer) => {
-    const body = Buffer.concat([Buffer.from(type), data]);
-    const [length, check] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(data.length);
-    check.writeUInt32BE(crc32(body));
-    return Buffer.concat([length, body, check]);
-  };
-  const head = Buffer.alloc(13);
-  head.writeUInt32BE(width, 0);
-  head.writeUInt32BE(height, 4);
-  // Eight bits, RGB.
-  head.set([8, 2], 8);
-  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  const data = chunk('IDAT', deflateSync(Buffer.from(rows.flat())));
-  writeFileSync(file, Buffer.concat([signature, chunk('IHDR', head), data, chunk('IEND', Buffer.alloc(0))]));
+  const rows = Array.from({ length: height }, (_, y) => Array.from({ length: width }, (_, x) => [x, y, 7]).flat());
+  writeFileSync(file, encodePng('rgb', rows, [width, height]));
 }
 
 describe('images that are not square', () => {

@@ -1,4 +1,4 @@
-#include "checkpoint/printable.h"
+#include "runtime/printable.h"
 
 namespace mode_ensemble {
 namespace {

@@ -1,4 +1,4 @@
-#include "checkpoint/source.h"
+#include "runtime/byte_source.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
