@@ -45,7 +45,7 @@ function plainSources() {
   const cmake = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const isPlain = (name) => name.endsWith('.cc') && !cmake.includes(name.replace('native/', '${NATIVE}/'));
   const isMeant = (name) => isPlain(name) && !OTHER_READERS.test(name);
-  return [...listFiles(root, ['native/data', 'native/runtime'], isMeant), 'native/checkpoint/source.cc'];
+  return listFiles(root, ['native/data', 'native/runtime'], isMeant);
 }
 
 async function build(kind, folder) {
