@@ -17,7 +17,7 @@ inline constexpr uint64_t kMaxImagePixels = 178'956'970;
 enum class DecodeMode {
   exact,  // Pillow's pixels; a damaged file is refused even where the damage lies outside of the wanted part
   fast,   // may decode at a half, a quarter or an eighth of the size, and does not look at what follows the
-          // wanted part
+          // wanted part; then it is resized roughly
 };
 
 // The part that is wanted of an image of a certain size, in its pixels.

@@ -221,7 +221,8 @@ void decode_jpeg(const std::string& name, std::span<const uint8_t> bytes, Decode
   part.height = static_cast<int>(info.image_height);
   const DecodeWish wish = choice(part.width, part.height);
   part.shrink = mode == DecodeMode::fast ? wish.most_shrink : 1;
-  check(decoder.start(components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK, part.shrink));
+  const J_COLOR_SPACE output = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
+  check(decoder.start(output, part.shrink));
 
   const auto width = static_cast<int>(info.output_width), height = static_cast<int>(info.output_height);
   part.held = {0, 0, width, height};

@@ -165,7 +165,8 @@ PixelView Preparation::decoded_square(const Reader& reader, int64_t index, Rando
   const auto plan = [&](int times) {
     shrink = times;
     box = times == 1 ? framing.box : shrunk_box(framing.box, times);
-    space.resampler.plan(box.width, box.height, framing.width, framing.height, framing.window, filter_);
+    space.resampler.plan(box.width, box.height, framing.width, framing.height, framing.window, filter_,
+                         options_.decode == DecodeMode::fast);
     const Region needed = space.resampler.needed();
     return Region{box.left + needed.left, box.top + needed.top, needed.width, needed.height};
   };

@@ -35,7 +35,8 @@ uint32_t pair(int32_t first, int32_t second) {
 // The taps of outputs [begin, begin + size) where `from` places become `to`. The expressions keep Pillow's
 // form: another order of the same operations may round otherwise.
 template <typename Kernel>
-void make_taps(int from, int to, int begin, int size, Taps& taps) {
+void make_taps(int from, int to, int begin, int size, bool rough, Taps& taps) {
+  const int bits = rough ? kRoughBits : kWeightBits;
   const double scale = static_cast<double>(from) / to;
   const double stretch = std::max(scale, 1.0);  // when enlarging, the filter keeps its width
   const double support = Kernel::support * stretch;
@@ -62,21 +63,25 @@ void make_taps(int from, int to, int begin, int size, Taps& taps) {
     for (int k = 0; k < end - first; ++k) {
       const double part = sum != 0 ? share[k] / sum : share[k];
       taps.weight[static_cast<size_t>(i) * taps.stride + k] =
-          static_cast<int32_t>((part < 0 ? -0.5 : 0.5) + part * (1 << kWeightBits));
+          static_cast<int32_t>((part < 0 ? -0.5 : 0.5) + part * (1 << bits));
     }
   }
   taps.low.resize(taps.weight.size() / 2);
-  taps.high.resize(taps.weight.size() / 2);
+  taps.high.resize(rough ? 0 : taps.weight.size() / 2);
   for (size_t k = 0; k < taps.low.size(); ++k) {
     const int32_t a = taps.weight[2 * k], b = taps.weight[2 * k + 1];
+    if (rough) {
+      taps.low[k] = pair(a, b);
+      continue;
+    }
     taps.low[k] = pair(a & 0x7fff, b & 0x7fff);
     taps.high[k] = pair(a >> 15, b >> 15);
   }
 }
 
-void make_taps(int from, int to, int begin, int size, Filter filter, Taps& taps) {
-  if (filter == Filter::bilinear) return make_taps<Triangle>(from, to, begin, size, taps);
-  make_taps<Cubic>(from, to, begin, size, taps);
+void make_taps(int from, int to, int begin, int size, Filter filter, bool rough, Taps& taps) {
+  if (filter == Filter::bilinear) return make_taps<Triangle>(from, to, begin, size, rough, taps);
+  make_taps<Cubic>(from, to, begin, size, rough, taps);
 }
 
 // Makes `first` count from the first place that is needed. Returns that place and how many are.
@@ -93,16 +98,17 @@ std::pair<int, int> from_first_needed(Taps& taps) {
 }  // namespace
 
 void Resampler::plan(int source_width, int source_height, int width, int height, const Region& window,
-                     Filter filter) {
+                     Filter filter, bool rough) {
+  kernels_ = rough ? &all_.rough : &all_.exact;
   window_ = needed_ = window;
   same_width_ = source_width == width;
   same_height_ = source_height == height;
   if (!same_width_) {
-    make_taps(source_width, width, window.left, window.width, filter, columns_);
+    make_taps(source_width, width, window.left, window.width, filter, rough, columns_);
     std::tie(needed_.left, needed_.width) = from_first_needed(columns_);
   }
   if (!same_height_) {
-    make_taps(source_height, height, window.top, window.height, filter, rows_);
+    make_taps(source_height, height, window.top, window.height, filter, rough, rows_);
     std::tie(needed_.top, needed_.height) = from_first_needed(rows_);
   }
 }
@@ -113,7 +119,7 @@ void Resampler::run(const PixelView& from, uint8_t* to) {
   if (!same_width_) {
     const size_t stride = row + 16;  // vectors write over the end of a row
     uint8_t* narrow = narrow_.make(stride * static_cast<size_t>(from.height));
-    kernels_.across(from.data, from.stride, from.height, columns_, narrow, stride);
+    kernels_->across(from.data, from.stride, from.height, columns_, narrow, stride);
     source = {narrow, window_.width, from.height, stride};
   }
   for (int y = 0; y < window_.height; ++y) {
@@ -121,7 +127,7 @@ void Resampler::run(const PixelView& from, uint8_t* to) {
     if (same_height_) {
       std::memcpy(out, source.data + source.stride * static_cast<size_t>(y), row);
     } else {
-      kernels_.down(source.data, source.stride, static_cast<int>(row), rows_, y, out);
+      kernels_->down(source.data, source.stride, static_cast<int>(row), rows_, y, out);
     }
   }
 }

@@ -12,11 +12,13 @@ enum class Filter { bilinear, bicubic };
 // One a thread: it keeps its memory from image to image.
 class Resampler {
  public:
-  explicit Resampler(const ResizeKernels& kernels = resize_kernels()) : kernels_(kernels) {}
+  explicit Resampler(const ResizeKernels& kernels = resize_kernels()) : all_(kernels) {}
 
   // What is wanted is `window` of the image that source_width × source_height becomes when it is resized to
   // width × height. All sizes are at least 1, and the window lies inside.
-  void plan(int source_width, int source_height, int width, int height, const Region& window, Filter filter);
+  // `rough`: with weights of 14 bits, which may change a pixel by 1.
+  void plan(int source_width, int source_height, int width, int height, const Region& window, Filter filter,
+            bool rough = false);
 
   // The part of the source that the window draws on.
   Region needed() const { return needed_; }
@@ -26,7 +28,8 @@ class Resampler {
   void run(const PixelView& from, uint8_t* to);
 
  private:
-  const ResizeKernels& kernels_;
+  const ResizeKernels& all_;
+  const Kernels* kernels_ = nullptr;
   Region window_, needed_;
   bool same_width_ = false, same_height_ = false;
   Taps columns_, rows_;
