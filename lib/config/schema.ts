@@ -50,7 +50,10 @@ const detector = z.union(
   [
     z.string(),
     z
-      .record(z.string(), z.record(z.string(), number).nullable())
+      .record(
+        z.string(),
+        z.record(z.string(), z.union([number, z.string()], { error: 'a number or a word' })).nullable(),
+      )
       .refine((value) => Object.keys(value).length === 1, detectorText),
   ],
   { error: detectorText },

@@ -1,14 +1,29 @@
 import { ConfigError } from '../config/errors.js';
 import { suggestion } from '../config/suggest.js';
-import type { Detector, Parameter } from './detector.js';
+import type { Detector, Parameter, Parameters, ParameterValue } from './detector.js';
 import { energy } from './energy.js';
+import { gradnorm } from './gradnorm.js';
 import { knn } from './knn.js';
 import { msp } from './msp.js';
+import { odin } from './odin.js';
+import { rankfeat } from './rankfeat.js';
 
-export type { Detector, Needs, Parameter, ScoreContext, SetContext } from './detector.js';
+export type {
+  Detector,
+  Needs,
+  Parameter,
+  Parameters,
+  ParameterValue,
+  RowBlock,
+  RowDetector,
+  ScoreContext,
+  Services,
+  SetContext,
+  SetDetector,
+} from './detector.js';
 
 /** Every detector, in the order of reports. A new one is a file and a row here. */
-export const DETECTORS: readonly Detector[] = [msp, energy, knn];
+export const DETECTORS: readonly Detector[] = [msp, odin, energy, gradnorm, rankfeat, knn];
 
 /** By name, in any case. @throws ConfigError with the nearest name */
 export function getDetector(name: string): Detector {
@@ -22,12 +37,10 @@ export function getDetector(name: string): Detector {
 /**
  * The detector's parameters with defaults filled in.
  *
- * @throws ConfigError on a parameter it does not have (with the nearest name) or a value out of bounds
+ * @param suite the suite whose defaults are taken where it has its own
+ * @throws ConfigError on a parameter it does not have (with the nearest name) or a value that it cannot have
  */
-export function resolveParameters(
-  detector: Detector,
-  given: Readonly<Record<string, number>> = {},
-): Record<string, number> {
+export function resolveParameters(detector: Detector, given: Parameters = {}, suite = ''): Parameters {
   const known = Object.keys(detector.parameters);
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
@@ -35,26 +48,29 @@ export function resolveParameters(
     throw new ConfigError(`Detector ${detector.name} has no parameter "${name}"; ${hint}`);
   }
   const entries = Object.entries(detector.parameters).map(([name, parameter]) => {
-    const value = Object.hasOwn(given, name) ? given[name] : parameter.default;
-    if (!keepsBounds(value, parameter)) {
-      throw new ConfigError(`Detector ${detector.name}, ${name}: expected ${bounds(parameter)}, found ${value}.`);
+    const value = Object.hasOwn(given, name) ? given[name] : (parameter.suites?.[suite] ?? parameter.default);
+    const problem = problemOf(value, parameter);
+    if (problem !== undefined) {
+      throw new ConfigError(`Detector ${detector.name}, ${name}: expected ${problem}, found ${value}.`);
     }
-    return [name, value] as const;
+    return [name, value as ParameterValue] as const;
   });
   return Object.fromEntries(entries);
 }
 
-function keepsBounds(value: unknown, { min, max, above, integer }: Parameter): value is number {
-  return (
+/** What was expected, where the value is not that. */
+function problemOf(value: unknown, parameter: Parameter): string | undefined {
+  if ('choices' in parameter) {
+    return parameter.choices.includes(value as string) ? undefined : parameter.choices.join(' or ');
+  }
+  const { min, max, above, integer } = parameter;
+  const isRight =
     typeof value === 'number' &&
     (integer ? Number.isSafeInteger(value) : Number.isFinite(value)) &&
     (min === undefined || value >= min) &&
     (max === undefined || value <= max) &&
-    (above === undefined || value > above)
-  );
-}
-
-function bounds({ min, max, above, integer }: Parameter): string {
+    (above === undefined || value > above);
+  if (isRight) return undefined;
   const parts = [
     min === undefined ? '' : `at least ${min}`,
     above === undefined ? '' : `above ${above}`,

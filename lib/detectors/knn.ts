@@ -1,6 +1,7 @@
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
+import { PLAIN } from '../features/pass.js';
 import type { FeatureFile } from '../features/store.js';
-import type { Detector } from './detector.js';
+import { numberOf, type SetDetector } from './detector.js';
 
 /**
  * Minus the squared L2 distance of the normalised penultimate feature, f / (‖f‖₂ + 1e-10), to its k-th nearest among
@@ -8,16 +9,23 @@ import type { Detector } from './detector.js';
  * raw features are averaged first, then normalised. The search is exact and runs in native code; all sets go in one job,
  * so that the bank is read and fused once.
  */
-export const knn: Detector = {
+export const knn: SetDetector = {
   name: 'knn',
   title: 'kNN',
-  needs: { logits: false, penultimate: true, fit: 'train' },
   parameters: {
-    k: { default: 50, min: 1, integer: true, description: 'which nearest training feature the distance is taken to' },
+    k: {
+      default: 50,
+      suites: { imagenet: 1000 },
+      min: 1,
+      integer: true,
+      description: 'which nearest training feature the distance is taken to',
+    },
   },
   fusion: 'distance between means of the penultimate features over members, normalised after the mean',
-  score: async ({ sets, train, parameters, threads, hooks, neighbours }) => {
-    const k = parameters.k as number;
+  space: 'features',
+  needs: () => ({ passes: [PLAIN], penultimate: true, stages: false, fit: 'train' }),
+  scoreSets: async ({ sets, train, parameters, threads, hooks, services }) => {
+    const k = numberOf(parameters, 'k');
     const bank = train[0]?.count ?? 0;
     if (k > bank) throw new ConfigError(`knn: k is ${k}, but the training data has only ${bank} images.`);
     const tensor = commonTensor([...train, ...sets.flatMap((set) => set.files)]);
@@ -28,7 +36,7 @@ export const knn: Detector = {
       k,
       threads,
     };
-    const { distances } = await neighbours(options, hooks).done;
+    const { distances } = await services.neighbours(options, hooks).done;
     return sets.map((set, index) => {
       const found = distances[index];
       if (found?.length !== set.count) {

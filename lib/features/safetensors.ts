@@ -68,14 +68,53 @@ export async function openSafetensors(path: string): Promise<Safetensors> {
   });
 }
 
-/** One float32 tensor, as a copy of its own. @throws ModeEnsembleError E_DATA, E_IO */
+/** One float32 or float16 tensor, as float32 and a copy of its own. @throws ModeEnsembleError E_DATA, E_IO */
 export async function readFloat32(file: Safetensors, name: string): Promise<Float32Array> {
-  return new Float32Array(await readTensor(file, name, 'F32'));
+  const { dtype, begin, end } = floatInfo(file, name);
+  return toFloat32(await readTensor(file, begin, end, DTYPES[dtype] as number), dtype);
+}
+
+/**
+ * Some rows of a float32 or float16 tensor, as float32.
+ *
+ * @param first the first row, of `count` // [N, ...] → [count, ...]
+ * @throws ModeEnsembleError E_DATA, E_IO; RangeError where there are no such rows
+ */
+export async function readRows(file: Safetensors, name: string, first: number, count: number): Promise<Float32Array> {
+  const { dtype, shape, begin } = floatInfo(file, name);
+  const [rows = 0, ...row] = shape;
+  if (first < 0 || count < 0 || first + count > rows) {
+    throw new RangeError(`${file.path}: "${name}" has ${rows} rows, not ${first} to ${first + count}.`);
+  }
+  const item = DTYPES[dtype] as number;
+  const bytes = row.reduce((product, side) => product * side, item);
+  return toFloat32(await readTensor(file, begin + first * bytes, begin + (first + count) * bytes, item), dtype);
+}
+
+/** The entry of a float32 or float16 tensor. */
+export function floatInfo(file: Safetensors, name: string, dimensions?: number): TensorInfo {
+  return tensorInfo(file, name, file.tensors.get(name)?.dtype === 'F16' ? 'F16' : 'F32', dimensions);
+}
+
+function toFloat32(bytes: ArrayBuffer, dtype: string): Float32Array {
+  if (dtype === 'F32') return new Float32Array(bytes);
+  return Float32Array.from(new Uint16Array(bytes), halfToNumber);
+}
+
+/** IEEE 754 binary16: sign, five bits of exponent with a bias of 15, ten bits of fraction. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 /** One int64 tensor whose values fit into 32 bits, as labels do. @throws ModeEnsembleError E_DATA, E_IO */
 export async function readInt64(file: Safetensors, name: string): Promise<Int32Array> {
-  const values = new BigInt64Array(await readTensor(file, name, 'I64'));
+  const { begin, end } = tensorInfo(file, name, 'I64');
+  const values = new BigInt64Array(await readTensor(file, begin, end, 8));
   const result = new Int32Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = Number(values[i]);
@@ -99,14 +138,15 @@ export function tensorInfo(file: Safetensors, name: string, dtype: string, dimen
   return info;
 }
 
-async function readTensor(file: Safetensors, name: string, dtype: string): Promise<ArrayBuffer> {
-  const info = tensorInfo(file, name, dtype);
+/** Bytes of a tensor, items of `item` bytes in this machine's order. */
+async function readTensor(file: Safetensors, begin: number, end: number, item: number): Promise<ArrayBuffer> {
   return withFile(file.path, async (handle, _size, identity) => {
     if (identity !== file.identity) throw damaged(file.path, 'it was replaced or changed while it was being read');
-    const bytes = await readRange(handle, file.path, info.begin, info.end);
+    const bytes = await readRange(handle, file.path, begin, end);
     if (endianness() === 'BE') {
       const view = Buffer.from(bytes);
-      if (DTYPES[dtype] === 4) view.swap32();
+      if (item === 2) view.swap16();
+      else if (item === 4) view.swap32();
       else view.swap64();
     }
     return bytes;

@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { hasCode, ModeEnsembleError } from '../config/errors.js';
 import { ioError, writeFileAtomic } from '../config/files.js';
 import type { SkippedImage } from '../native/contract.js';
-import { openSafetensors, readFloat32, readInt64, type Safetensors, tensorInfo } from './safetensors.js';
+import {
+  floatInfo,
+  openSafetensors,
+  readFloat32,
+  readInt64,
+  readRows,
+  type Safetensors,
+  tensorInfo,
+} from './safetensors.js';
 
 const KEY = /^[0-9a-f]{64}$/;
 const LEFTOVER = /\.tmp-\d+/;
@@ -16,7 +24,10 @@ export class FeatureFile {
     /** Rows N of every tensor. */
     readonly count: number,
     readonly classes: number,
-    /** Name of the tensor that is the penultimate feature, for instance `stage5`; '' where the network gives none. */
+    /**
+     * Name of the tensor that is the penultimate feature, for instance `stage5`; '' where the network gives none, or the
+     * pass stores logits alone.
+     */
     readonly penultimate: string,
   ) {}
 
@@ -31,9 +42,9 @@ export class FeatureFile {
       }
     }
     const tensors = [
-      ...(penultimate === '' ? [] : [tensorInfo(file, penultimate as string, 'F32', 2)]),
+      ...(penultimate === '' ? [] : [floatInfo(file, penultimate as string, 2)]),
       tensorInfo(file, 'labels', 'I64', 1),
-      tensorInfo(file, 'predictions', 'I64', 1),
+      ...(file.tensors.has('predictions') ? [tensorInfo(file, 'predictions', 'I64', 1)] : []),
     ];
     for (const { name, shape } of tensors) {
       if (shape[0] !== count) {
@@ -60,9 +71,21 @@ export class FeatureFile {
     return this.tensor('logits'); // [N, C]
   }
 
-  /** Any float32 tensor, row-major. */
+  /** Any float32 or float16 tensor, row-major, as float32. */
   tensor(name: string): Promise<Float32Array> {
     return readFloat32(this.file, name);
+  }
+
+  /** Some rows of it: those from `first` on, `count` of them. */
+  rows(name: string, first: number, count: number): Promise<Float32Array> {
+    return readRows(this.file, name, first, count);
+  }
+
+  /** Names of the stages' tensors that the file has, in order: `stage1`, `stage2`, … */
+  get stages(): string[] {
+    const names: string[] = [];
+    while (this.file.tensors.has(`stage${names.length + 1}`)) names.push(`stage${names.length + 1}`);
+    return names;
   }
 
   labels(): Promise<Int32Array> {
@@ -87,14 +110,20 @@ export class FeatureStore {
   /**
    * True when a whole file is there whose own metadata names this key. A damaged or foreign file counts as absent: what
    * is extracted anew takes its place.
+   *
+   * @param onStale told why a file that is there cannot be used
    */
-  async has(key: string): Promise<boolean> {
+  async has(key: string, onStale: (reason: string) => void = () => {}): Promise<boolean> {
     try {
-      return (await FeatureFile.open(this.path(key))).metadata.key === key;
+      const { metadata, path } = await FeatureFile.open(this.path(key));
+      if (metadata.key === key) return true;
+      onStale(`${path} holds other features: its key is ${metadata.key}.`);
     } catch (error) {
-      if (hasCode(error, 'E_DATA') || isAbsent(error)) return false;
-      throw error;
+      if (isAbsent(error)) return false;
+      if (!hasCode(error, 'E_DATA')) throw error;
+      onStale((error as Error).message);
     }
+    return false;
   }
 
   /** Keeps which images the file of this key does without, and why. @throws ModeEnsembleError E_IO */

@@ -1,4 +1,4 @@
-export { type Accuracy, accuracy } from './accuracy.js';
+export { type Accuracy, accuracy, accuracyOfRanks, labelRanks } from './accuracy.js';
 export {
   CONVENTIONS,
   type Convention,

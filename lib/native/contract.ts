@@ -20,8 +20,10 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from './contract-data.js';
+import type { ExtractOptions, ExtractResult } from './contract-extract.js';
 
 export type * from './contract-data.js';
+export type * from './contract-extract.js';
 
 export type Precision = 'float32' | 'bfloat16';
 export interface ArchOptions {
@@ -85,39 +87,6 @@ export interface TrainResult {
   seconds: number;
   /** Training images per second, validation left out, over all epochs. */
   imagesPerSecond: number;
-}
-
-export interface ExtractMember {
-  checkpoint: string;
-  /** Feature file to write (whole or not at all). */
-  output: string;
-  metadata: Record<string, string>;
-}
-
-/**
- * Each image is decoded once and goes through each member once. A feature file holds `logits` [N, C], `stage1`,
- * `stage2` … [N, C_k] (global average of each stage), `penultimate` [N, D] where no stage's average is what the last layer reads,
- * all float32, `labels` [N] and `predictions` [N], int64. Its metadata are the member's, and `penultimate`, the name of
- * the tensor that the network's last layer reads, '' where the network does not give it.
- */
-export interface ExtractOptions {
-  arch: ArchOptions;
-  members: ExtractMember[];
-  data: DataHandle;
-  transform: TransformOptions;
-  batchSize: number;
-  precision: Precision;
-  threads: number;
-  workers: number;
-}
-
-export interface ExtractResult {
-  /** Rows in each feature file. */
-  count: number;
-  /** The images that were passed over, the first hundred. */
-  skipped: SkippedImage[];
-  skippedCount: number;
-  seconds: number;
 }
 
 /** Exact k-nearest-neighbour distances over stored features, fused over members before they are normalised. */

@@ -3,134 +3,243 @@ import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import {
   type Detector,
   getDetector,
+  type RowDetector,
   resolveParameters,
-  type ScoreContext,
-  type SetContext,
+  type Services,
+  type SetDetector,
 } from '../detectors/index.js';
-import { joinMembers, MEMBER_SEPARATOR, meanOverModes, resolveSubsets } from '../ensemble/index.js';
-import { FeatureFile } from '../features/index.js';
-import { accuracy, type ConventionName, measure } from '../metrics/index.js';
+import {
+  FUSE_LOGITS,
+  FUSE_SCORES,
+  type FusionName,
+  joinMembers,
+  MEMBER_SEPARATOR,
+  resolveSubsets,
+} from '../ensemble/index.js';
+import { distinctPasses, type FeatureFile, type Pass, PLAIN, passId } from '../features/index.js';
+import { accuracyOfRanks, type ConventionName, labelRanks, measure } from '../metrics/index.js';
 import type { ProgressEvent } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import type { AccuracyRow, Evaluation, EvaluationInput, MemberFeatures, ResultRow, ScoreSet } from './types.js';
+import { checkSpaces } from './check-spaces.js';
+import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
+import { type RowTask, scoreRows } from './score-rows.js';
+import type { AccuracyRow, DetectorChoice, Evaluation, EvaluationInput, ResultRow, ScoreSet } from './types.js';
 
 export type EvaluateHooks = Pick<JobHooks, 'signal' | 'onProgress' | 'onLog'>;
 
-/** What evaluation asks of native code; tests give their own. */
-export type EvaluateServices = Pick<ScoreContext, 'neighbours'>;
-
-const nativeServices: EvaluateServices = {
+const nativeServices: Services = {
   neighbours: (options, hooks) => startJob((sink) => getAddon().neighbours(options, sink), hooks),
 };
 
 /** One mode or one ensemble. */
-interface Subset {
+export interface Subset {
   kind: 'mode' | 'ensemble';
   members: string[];
   /** Places of the members in the input. */
   places: number[];
 }
 
-/** One data set: the file of every member. */
-interface DataSet {
-  name: string;
-  files: FeatureFile[];
-  count: number;
-  classes: number;
+interface Choice extends DetectorChoice {
+  label: string;
+  detector: Detector;
 }
 
-interface Choice {
-  detector: Detector;
-  parameters: Record<string, number>;
+/** What the steps of one evaluation share. */
+interface Work {
+  input: EvaluationInput;
+  fusion: FusionName;
+  subsets: Subset[];
+  /** The subsets that are scored from features; the others from the scores of their modes. */
+  scored: Subset[];
+  sets: FeatureSet[];
+  progress: Progress;
+  hooks: EvaluateHooks;
+  services: Services;
+  /** Of a choice on a set: one array [N] for each of `subsets`. */
+  scores: Map<string, Float64Array[]>;
 }
 
 /**
  * Scores every mode alone and every ensemble with every detector and measures them on every OoD set, from feature files
- * alone. Sets are taken one after another for detectors on logits, so that the logits of one set are in memory at a
- * time, each file's read once; detectors on features run once a subset over all sets.
+ * alone. What reads logits is scored in blocks of rows, so that memory does not grow with the sets; detectors on features
+ * run once a subset over all sets.
  *
  * @throws ModeEnsembleError E_CONFIG on a name, ensemble or parameter that cannot be used; E_DATA where the members' files
- * do not hold the same images; E_NUMERIC on scores that are not finite; E_ABORTED when the signal is raised
+ * do not hold the same images; E_NUMERIC on logits, features or scores that are not finite; E_ABORTED when the signal is raised
  */
 export async function evaluate(
   input: EvaluationInput,
   hooks: EvaluateHooks = {},
-  services: EvaluateServices = nativeServices,
+  services: Services = nativeServices,
 ): Promise<Evaluation> {
   const outNames = checkNames(input);
-  const choices = input.detectors.map(({ name, parameters }) => {
+  const choices = input.detectors.map(({ name, label, parameters }): Choice => {
     const detector = getDetector(name);
-    return { detector, parameters: resolveParameters(detector, parameters) };
+    const given = resolveParameters(detector, parameters);
+    return { name: detector.name, label: label ?? detector.name, detector, parameters: given };
   });
   checkDistinct(
-    choices.map(({ detector }) => detector.name),
+    choices.map(({ label }) => label),
     'Detector',
   );
+  const { fusion = 'paper' } = input;
   const subsets = makeSubsets(input);
-  const sets = await openSets(input, outNames);
-  const train = await openTrain(input.members, choices);
+  const scored = FUSE_LOGITS[fusion] ? subsets : subsets.filter(({ kind }) => kind === 'mode');
+  checkSpaces(input, choices, scored, fusion);
+  const sets = await openSets(input.in, outNames, input.members, passesOf(choices));
   const rows = sets.reduce((sum, set) => sum + set.count, 0);
-  const progress = new Progress(rows * subsets.length * choices.length, hooks);
-  const scores = new Map<string, Float64Array>();
-  const accuracies = new Array<AccuracyRow>(subsets.length);
-  const base = { threads: input.threads, hooks, neighbours: services.neighbours };
+  const progress = new Progress(rows * scored.length * choices.length, hooks);
+  const scores = new Map<string, Float64Array[]>();
+  const work: Work = { input, fusion, subsets, scored, sets, progress, hooks, services, scores };
+  const accuracies = await scoreLogits(work, choices);
+  await scoreFeatures(work, choices);
+  fuseScores(work, choices);
 
-  // What reads logits alone is scored set by set, so that one set's logits are in memory at a time.
-  const onLogits = choices.filter(({ detector: { needs } }) => !needs.penultimate && needs.fit === 'none');
-  for (const [setIndex, set] of sets.entries()) {
-    const logits = await Promise.all(set.files.map((file) => file.logits()));
-    const labels = setIndex === 0 ? await (set.files[0] as FeatureFile).labels() : undefined;
-    for (const [index, subset] of subsets.entries()) {
-      await turn(hooks.signal);
-      const mean = meanOverModes(subset.places.map((place) => logits[place] as Float32Array));
-      if (labels) accuracies[index] = accuracyRow(subset, mean, labels, set, input.in);
-      const context = setContext(set, subset, () => Promise.resolve(mean));
-      for (const { detector, parameters } of onLogits) {
-        const [found] = await detector.score({ ...base, sets: [context], train: [], parameters });
-        scores.set(scoreKey(detector, index, setIndex), found as Float64Array);
-        progress.add(set.count);
-      }
-    }
-  }
-
-  for (const { detector, parameters } of choices.filter((choice) => !onLogits.includes(choice))) {
-    for (const [index, subset] of subsets.entries()) {
-      await turn(hooks.signal);
-      const contexts = sets.map((set) => setContext(set, subset, () => readMean(set, subset)));
-      const found = await detector.score({
-        ...base,
-        hooks: progress.nested(rows),
-        sets: contexts,
-        train: detector.needs.fit === 'train' ? subset.places.map((place) => train[place] as FeatureFile) : [],
-        parameters,
-      });
-      for (const [setIndex, values] of found.entries()) scores.set(scoreKey(detector, index, setIndex), values);
-      progress.add(rows);
-    }
-  }
-
-  const scoreOf = (detector: Detector, subset: number, set: number) =>
-    scores.get(scoreKey(detector, subset, set)) as Float64Array;
+  const scoreOf = ({ label }: Choice, subset: number, set: number) =>
+    scores.get(scoreKey(label, set))?.[subset] as Float64Array;
   const measured = await measureAll(input, choices, subsets, outNames, scoreOf, hooks);
   return {
     convention: CONVENTION,
+    fusion,
     in: input.in,
     out: outNames,
-    arch: input.arch,
+    arch: archOf(input),
     accuracy: accuracies,
     ...measured,
-    scores: choices.flatMap(({ detector }) =>
+    scores: choices.flatMap((choice) =>
       subsets.map(
         (subset, index): ScoreSet => ({
-          detector: detector.name,
+          detector: choice.label,
           members: subset.members,
-          in: scoreOf(detector, index, 0),
-          out: Object.fromEntries(outNames.map((name, i) => [name, scoreOf(detector, index, i + 1)])),
+          in: scoreOf(choice, index, 0),
+          out: Object.fromEntries(outNames.map((name, i) => [name, scoreOf(choice, index, i + 1)])),
         }),
       ),
     ),
   };
+}
+
+function isRow(choice: Choice): choice is Choice & { detector: RowDetector } {
+  return 'scoreRows' in choice.detector;
+}
+
+function isSet(choice: Choice): choice is Choice & { detector: SetDetector } {
+  return 'scoreSets' in choice.detector;
+}
+
+/** Every pass that must be there of each set; the plain one always, for accuracy. */
+function passesOf(choices: readonly Choice[]): Pass[] {
+  return distinctPasses([PLAIN, ...choices.flatMap(({ detector, parameters }) => detector.needs(parameters).passes)]);
+}
+
+/** Detectors that score row by row, and accuracy: set by set and pass by pass. */
+async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<AccuracyRow[]> {
+  const { input, fusion, subsets, scored, sets, progress, hooks } = work;
+  const fuse = FUSE_LOGITS[fusion];
+  const onRows = choices.filter(isRow);
+  const passes = distinctPasses([PLAIN, ...onRows.map(({ detector, parameters }) => detector.pass(parameters))]);
+  let accuracies: AccuracyRow[] = [];
+  for (const [setIndex, set] of sets.entries()) {
+    const empty = (of: readonly Subset[]) => of.map(() => new Float64Array(set.count));
+    for (const pass of passes) {
+      const here = onRows.filter(({ detector, parameters }) => passId(detector.pass(parameters)) === passId(pass));
+      const tasks = here.map(({ detector, parameters, label }): RowTask => {
+        const own = empty(scored);
+        work.scores.set(scoreKey(label, setIndex), own);
+        return { detector, parameters, scores: own };
+      });
+      const base = { name: set.name, logits: filesOf(set, pass), plain: filesOf(set, PLAIN) };
+      const step = async (count: number) => {
+        progress.add(count * scored.length * tasks.length);
+        await turn(hooks.signal);
+      };
+      // Accuracy is always that of the mean logits (or softmax), also where the scores are fused otherwise.
+      const ranks = setIndex === 0 && passId(pass) === passId(PLAIN) ? empty(subsets) : undefined;
+      if (ranks) {
+        const labels = await (base.plain[0] as FeatureFile).labels();
+        const rank = rankTask(labels, input.in, ranks);
+        const fuseRanks = fuse ?? (FUSE_LOGITS.paper as NonNullable<typeof fuse>);
+        await scoreRows({ ...base, subsets: placesOf(subsets), fuse: fuseRanks }, [rank], () => turn(hooks.signal));
+        accuracies = subsets.map(({ kind, members, places }, index) => {
+          const { classes } = base.plain[places[0] as number] as FeatureFile;
+          return { kind, members: joinMembers(members), ...accuracyOfRanks(ranks[index] as Float64Array, classes) };
+        });
+      }
+      if (tasks.length === 0) continue;
+      // Modes alone are fused by any rule: the mean of one.
+      const one = fuse ?? (FUSE_LOGITS.paper as NonNullable<typeof fuse>);
+      await scoreRows({ ...base, subsets: placesOf(scored), fuse: one }, tasks, step);
+    }
+  }
+  return accuracies;
+}
+
+function placesOf(subsets: readonly Subset[]): number[][] {
+  return subsets.map(({ places }) => places);
+}
+
+/** The rank of each image's label among the classes, as a detector would score it. */
+function rankTask(labels: Int32Array, name: string, scores: Float64Array[]): RowTask {
+  return {
+    detector: {
+      needs: () => ({ passes: [PLAIN], penultimate: false, stages: false, fit: 'none' }),
+      temperature: () => 1,
+      scoreRows: ({ first, rows, classes, logits }) =>
+        labelRanks(logits, labels.subarray(first, first + rows), classes, name, first),
+    },
+    parameters: {},
+    scores,
+  };
+}
+
+/** Detectors that score whole sets: once a subset, over all sets. */
+async function scoreFeatures(work: Work, choices: readonly Choice[]): Promise<void> {
+  const { input, scored, sets, progress, hooks, services, scores } = work;
+  const onSets = choices.filter(isSet);
+  const fitted = onSets.find(({ detector, parameters }) => detector.needs(parameters).fit === 'train');
+  const train = fitted && (await openTrain(input.members, fitted.name));
+  const rows = sets.reduce((sum, set) => sum + set.count, 0);
+  for (const { detector, parameters, label } of onSets) {
+    for (const index of sets.keys()) scores.set(scoreKey(label, index), []);
+    for (const { members, places } of scored) {
+      await turn(hooks.signal);
+      const pick = (set: FeatureSet) => places.map((place) => filesOf(set, PLAIN)[place] as FeatureFile);
+      const found = await detector.scoreSets({
+        members,
+        sets: sets.map((set) => ({ name: set.name, count: set.count, files: pick(set) })),
+        train: train && detector.needs(parameters).fit === 'train' ? pick(train) : [],
+        parameters,
+        threads: input.threads,
+        hooks: progress.nested(rows),
+        services,
+      });
+      for (const [index, values] of found.entries()) scores.get(scoreKey(label, index))?.push(values);
+      progress.add(rows);
+    }
+  }
+}
+
+/** Where members are brought together by their scores: adds those of the ensembles to those of the modes. */
+function fuseScores({ fusion, subsets, sets, scores }: Work, choices: readonly Choice[]): void {
+  const fuse = FUSE_SCORES[fusion];
+  if (!fuse) return;
+  for (const { label } of choices) {
+    const inScores = [...(scores.get(scoreKey(label, 0)) as Float64Array[])];
+    for (const index of sets.keys()) {
+      const modes = scores.get(scoreKey(label, index)) as Float64Array[];
+      const own = [...modes];
+      for (const { places } of subsets.filter(({ kind }) => kind === 'ensemble')) {
+        const pick = (of: readonly Float64Array[]) => places.map((place) => of[place] as Float64Array);
+        modes.push(fuse(pick(own), pick(inScores)));
+      }
+    }
+  }
+}
+
+/** One architecture, or all that there are. */
+function archOf({ members }: EvaluationInput): string {
+  return [...new Set(members.map(({ arch }) => arch))].join(MEMBER_SEPARATOR);
 }
 
 const CONVENTION: ConventionName = 'reference';
@@ -141,18 +250,18 @@ async function measureAll(
   choices: readonly Choice[],
   subsets: readonly Subset[],
   outNames: readonly string[],
-  scoreOf: (detector: Detector, subset: number, set: number) => Float64Array,
+  scoreOf: (choice: Choice, subset: number, set: number) => Float64Array,
   hooks: EvaluateHooks,
 ): Promise<{ rows: ResultRow[]; warnings: string[] }> {
   const rows: ResultRow[] = [];
   const warnings: string[] = [];
   for (const [outIndex, out] of outNames.entries()) {
-    for (const { detector } of choices) {
+    for (const choice of choices) {
       for (const [index, { kind, members }] of subsets.entries()) {
         await turn(hooks.signal);
-        const of = `(${detector.name}, ${kind} ${joinMembers(members)})`;
-        const inScores = scoreOf(detector, index, 0);
-        const outScores = scoreOf(detector, index, outIndex + 1);
+        const of = `(${choice.label}, ${kind} ${joinMembers(members)})`;
+        const inScores = scoreOf(choice, index, 0);
+        const outScores = scoreOf(choice, index, outIndex + 1);
         const found = measure(inScores, outScores, {
           convention: CONVENTION,
           names: { in: `${input.in} ${of}`, out: `${out} ${of}` },
@@ -164,8 +273,8 @@ async function measureAll(
         rows.push({
           in: input.in,
           out,
-          arch: input.arch,
-          detector: detector.name,
+          arch: archOf(input),
+          detector: choice.label,
           kind,
           members: joinMembers(members),
           n_in: inScores.length,
@@ -227,83 +336,8 @@ function makeSubsets(input: EvaluationInput): Subset[] {
   ];
 }
 
-/** The test set first, then the OoD sets. */
-async function openSets(input: EvaluationInput, outNames: readonly string[]): Promise<DataSet[]> {
-  const sets = [await openSet(input.in, input.members, (member) => member.test)];
-  for (const name of outNames) sets.push(await openSet(name, input.members, (member) => member.out[name] as string));
-  const classes = sets[0]?.classes;
-  for (const set of sets) {
-    if (set.classes !== classes) {
-      throw new ModeEnsembleError(
-        'E_DATA',
-        `Expected ${classes} classes as on ${input.in}, found ${set.classes} on ${set.name}.`,
-      );
-    }
-  }
-  return sets;
-}
-
-async function openTrain(members: readonly MemberFeatures[], choices: readonly Choice[]): Promise<FeatureFile[]> {
-  const fitted = choices.find(({ detector }) => detector.needs.fit === 'train');
-  if (!fitted) return [];
-  const path = (member: MemberFeatures) => {
-    if (member.train !== undefined) return member.train;
-    const name = fitted.detector.name;
-    throw new ConfigError(
-      `Detector ${name} needs features of the training data, which mode ${member.name} does not have.`,
-    );
-  };
-  return (await openSet('the training data', members, path)).files;
-}
-
-/** Opens one file a member and makes sure that they hold the same images in the same order. */
-async function openSet(
-  name: string,
-  members: readonly MemberFeatures[],
-  path: (member: MemberFeatures) => string,
-): Promise<DataSet> {
-  const files: FeatureFile[] = [];
-  for (const member of members) files.push(await FeatureFile.open(path(member)));
-  const first = files[0] as FeatureFile;
-  const labels = await first.labels();
-  for (const file of files.slice(1)) {
-    const differ = (what: string, a: unknown, b: unknown) =>
-      new ModeEnsembleError(
-        'E_DATA',
-        `The modes' features of ${name} are not of the same images: ${what} is ${a} in ${first.path}, but ${b} in ${file.path}.`,
-      );
-    if (file.count !== first.count) throw differ('the number of images', first.count, file.count);
-    if (file.classes !== first.classes) throw differ('the number of classes', first.classes, file.classes);
-    const [a, b] = [first.metadata.fingerprint, file.metadata.fingerprint];
-    if (a !== undefined && b !== undefined && a !== b) throw differ('the fingerprint', a, b);
-    const others = await file.labels();
-    const at = others.findIndex((label, i) => label !== labels[i]);
-    if (at >= 0) throw differ(`label ${at}`, labels[at], others[at]);
-  }
-  return { name, files, count: first.count, classes: first.classes };
-}
-
-function setContext(set: DataSet, subset: Subset, meanLogits: SetContext['meanLogits']): SetContext {
-  return {
-    name: set.name,
-    count: set.count,
-    classes: set.classes,
-    files: subset.places.map((place) => set.files[place] as FeatureFile),
-    meanLogits,
-  };
-}
-
-async function readMean(set: DataSet, subset: Subset): Promise<Float64Array> {
-  return meanOverModes(await Promise.all(subset.places.map((place) => (set.files[place] as FeatureFile).logits())));
-}
-
-function accuracyRow(subset: Subset, mean: Float64Array, labels: Int32Array, set: DataSet, name: string): AccuracyRow {
-  const members = joinMembers(subset.members);
-  return { kind: subset.kind, members, ...accuracy(mean, labels, set.classes, `${name} (${members})`) };
-}
-
-function scoreKey(detector: Detector, subset: number, set: number): string {
-  return `${detector.name}/${subset}/${set}`;
+function scoreKey(label: string, set: number): string {
+  return `${label}/${set}`;
 }
 
 /** Lets timers and signals run, then stops if asked to. */

@@ -1,8 +1,9 @@
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import type { EvaluateSettings, Experiment } from '../config/schema.js';
 import { missingSentence } from '../data/suite.js';
-import { getDetector, resolveParameters } from '../detectors/index.js';
+import { getDetector, type Needs, type Parameters, resolveParameters } from '../detectors/index.js';
 import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
+import { distinctPasses, type Pass, PLAIN } from '../features/index.js';
 import { type Architectures, type ModeArch, resolveArch } from '../modes/arch.js';
 import { overrideTransform } from '../modes/transform.js';
 import type { TransformOptions } from '../native/contract.js';
@@ -51,7 +52,11 @@ export function planExperiment(experiment: Experiment, where = 'experiment', arc
     arch,
     transform,
     sets,
-    detectors: chooseDetectors(experiment.evaluate.detectors, `${where}: evaluate.detectors`),
+    detectors: chooseDetectors(
+      experiment.evaluate.detectors,
+      `${where}: evaluate.detectors`,
+      defaultsFor(sets, transform),
+    ),
     ensembles: chooseEnsembles(
       experiment.evaluate.ensembles,
       experiment.seeds.map(String),
@@ -61,27 +66,61 @@ export function planExperiment(experiment: Experiment, where = 'experiment', arc
 }
 
 /**
- * Looks up detectors and their parameters, and fills in the defaults of these.
+ * Looks up detectors and their parameters, and fills in the defaults of these. The same detector may be chosen several
+ * times with different parameters.
  *
+ * @param suite whose defaults are taken where a detector has some
  * @throws ConfigError that suggests the nearest name
  */
-export function chooseDetectors(choices: EvaluateSettings['detectors'], where: string): DetectorChoice[] {
-  const chosen = choices.map((choice) => {
+export function chooseDetectors(
+  choices: EvaluateSettings['detectors'],
+  where: string,
+  suite?: string,
+): DetectorChoice[] {
+  const found = choices.map((choice) => {
     const [name, parameters] = typeof choice === 'string' ? [choice, {}] : (Object.entries(choice)[0] ?? ['', {}]);
     return named(where, () => {
       const detector = getDetector(name.trim());
-      return { name: detector.name, parameters: resolveParameters(detector, parameters ?? {}) };
+      return { detector, given: parameters ?? {}, parameters: resolveParameters(detector, parameters ?? {}, suite) };
     });
   });
-  const names = chosen.map(({ name }) => name);
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  const chosen = found.map(({ detector: { name }, given, parameters }) => {
+    const isAlone = found.filter((other) => other.detector.name === name).length === 1;
+    return { name, label: isAlone ? name : labelOf(name, given), parameters };
+  });
+  const labels = chosen.map(({ label }) => label);
+  const twice = labels.find((label, index) => labels.indexOf(label) !== index);
   if (twice !== undefined) throw new ConfigError(`${where}: detector ${twice} is given twice`);
   return chosen;
 }
 
+/** Images of this side and more are taken for ImageNet's where no suite says whose defaults detectors take. */
+const LARGE_IMAGES = 128;
+
+/** The suite whose defaults detectors take: the one that is evaluated, else the one whose images have such a size. */
+export function defaultsFor({ suite }: ChosenSets, { crop }: TransformOptions): string {
+  return suite?.suite.name ?? (crop >= LARGE_IMAGES ? 'imagenet' : 'cifar10');
+}
+
+/** Tells two choices of one detector apart by what was asked for: `knn:k=10`. */
+function labelOf(name: string, given: Parameters): string {
+  const parts = Object.entries(given).map(([parameter, value]) => `${parameter}=${value}`);
+  return [name, ...parts].join(':');
+}
+
+/** What the chosen detectors read. */
+export function needsOf(choices: readonly DetectorChoice[]): Needs[] {
+  return choices.map(({ name, parameters }) => getDetector(name).needs(parameters));
+}
+
 /** True where a detector learns from the training data's features. */
 export function needsTrainFeatures(choices: readonly DetectorChoice[]): boolean {
-  return choices.some(({ name }) => getDetector(name).needs.fit === 'train');
+  return needsOf(choices).some(({ fit }) => fit === 'train');
+}
+
+/** The passes that the chosen detectors read, and the plain one, of which accuracy is made. */
+export function passesOf(choices: readonly DetectorChoice[]): Pass[] {
+  return distinctPasses([PLAIN, ...needsOf(choices).flatMap(({ passes }) => passes)]);
 }
 
 /**

@@ -1,12 +1,13 @@
 import type { DataSet } from '../data/open.js';
+import type { Services } from '../detectors/index.js';
 import { EXTRACTOR_VERSION, featureKey } from '../features/key.js';
+import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
 import { archOptions, type ModeArch } from '../modes/arch.js';
-import type { Addon, Precision, SkippedImage, TransformOptions } from '../native/contract.js';
+import type { Addon, Precision, SkippedImage, Storage, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import type { EvaluateServices } from './evaluate.js';
-import type { MemberFeatures } from './types.js';
+import type { MemberFeatures, PassFiles } from './types.js';
 
 /** As a job's, and told what is done next, for instance `train seed 1000` or `extract textures`. */
 export interface StageHooks extends JobHooks {
@@ -36,6 +37,10 @@ export interface ExtractSettings {
   classes: number;
   members: readonly ExtractedMember[];
   sets: FeatureSets;
+  /** What is made of each image of the test data and of the OoD sets; of the training data the plain pass alone. */
+  passes: readonly Pass[];
+  /** The type in which features are stored; default: float32. */
+  storage?: Storage | undefined;
   transform: TransformOptions;
   store: FeatureStore;
   batchSize: number;
@@ -57,7 +62,7 @@ export interface ExtractedFeatures {
 }
 
 /** What an evaluation asks of native code, from this addon. */
-export function servicesOf(addon: Addon): EvaluateServices {
+export function servicesOf(addon: Addon): Services {
   return { neighbours: (options, hooks) => startJob((sink) => addon.neighbours(options, sink), hooks) };
 }
 
@@ -72,39 +77,56 @@ export async function extractFeatures(settings: ExtractSettings, hooks: StageHoo
   const { members, sets, store } = settings;
   await store.sweep();
   const result: ExtractedFeatures = { members: [], made: 0, reused: 0, skipped: {}, skippedImages: {} };
-  const extract = (set: DataSet, label: string) => extractSet(settings, set, label, result, hooks);
-  const test = await extract(sets.test, `${sets.test.name} (test)`);
-  const train = sets.train && (await extract(sets.train, `${sets.train.name} (train)`));
-  const out = new Map<string, string[]>();
-  for (const set of sets.out) out.set(set.name, await extract(set, set.name));
+  const extract = (set: DataSet, label: string, passes: readonly Pass[]) =>
+    extractSet(settings, set, label, passes, result, hooks);
+  const test = await extract(sets.test, `${sets.test.name} (test)`, settings.passes);
+  const train = sets.train && (await extract(sets.train, `${sets.train.name} (train)`, [PLAIN]));
+  const out = new Map<string, PassFiles[]>();
+  for (const set of sets.out) out.set(set.name, await extract(set, set.name, settings.passes));
   result.members = members.map(({ name }, index) => ({
     name,
+    arch: settings.arch.id,
     train: train?.[index],
-    test: test[index] as string,
-    out: Object.fromEntries([...out].map(([set, files]) => [set, files[index] as string])),
+    test: test[index] as PassFiles,
+    out: Object.fromEntries([...out].map(([set, files]) => [set, files[index] as PassFiles])),
   }));
   return result;
 }
 
-/** The feature files of one set, one a member. */
+/** One feature file, there or to be made. */
+interface Wanted {
+  member: ExtractedMember;
+  pass: Pass;
+  key: string;
+  path: string;
+  isThere: boolean;
+}
+
+/** The feature files of one set, for each member by pass. All that are missing come from one pass over the images. */
 async function extractSet(
   settings: ExtractSettings,
   set: DataSet,
   label: string,
+  passes: readonly Pass[],
   result: ExtractedFeatures,
   hooks: StageHooks,
-): Promise<string[]> {
+): Promise<PassFiles[]> {
   const { arch, classes, members, transform, store, batchSize, precision, threads, workers } = settings;
+  const { storage = 'float32' } = settings;
   const addon = settings.addon ?? getAddon();
   const network = archOptions(arch, classes);
   // Files made while bad images were passed over have fewer rows than a run that does not allow it may use.
   const fingerprint = set.skipBadImages ? `${set.fingerprint}+skip` : set.fingerprint;
+  const told = (message: string) => hooks.onLog?.({ type: 'log', level: 'warning', message });
   const files = await Promise.all(
-    members.map(async ({ checkpoint, weightsHash }) => {
-      const source = { weights: weightsHash, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
-      const key = featureKey({ ...source, arch: network });
-      return { checkpoint, key, path: store.path(key), isThere: await store.has(key) };
-    }),
+    members.flatMap((member) =>
+      passes.map(async (pass): Promise<Wanted> => {
+        const source = { weights: member.weightsHash, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
+        const key = featureKey({ ...source, arch: network, pass, storage });
+        const isThere = await store.has(key, (reason) => told(`${reason} It is made again.`));
+        return { member, pass, key, path: store.path(key), isThere };
+      }),
+    ),
   );
   // Two checkpoints with the same bytes share one feature file.
   const missing = files.filter(
@@ -114,16 +136,17 @@ async function extractSet(
   result.reused += files.length - missing.length;
   if (missing.length > 0) {
     hooks.onStage?.(`extract ${label}`);
+    const outputsOf = (member: ExtractedMember) =>
+      missing
+        .filter((file) => file.member === member)
+        .map(({ pass, key, path }) => ({ pass, path, storage, metadata: { key, fingerprint } }));
     const { skipped } = await startJob(
       (sink) =>
         addon.extract(
           {
-            arch: network,
-            members: missing.map(({ checkpoint, key, path }) => ({
-              checkpoint,
-              output: path,
-              metadata: { key, fingerprint },
-            })),
+            members: members
+              .map((member) => ({ arch: network, checkpoint: member.checkpoint, outputs: outputsOf(member) }))
+              .filter(({ outputs }) => outputs.length > 0),
             data: set.handle,
             transform,
             batchSize,
@@ -139,7 +162,9 @@ async function extractSet(
     if (skipped.length > 0) for (const { key } of missing) await store.writeSkipped(key, skipped);
   }
   if (set.skipBadImages) await tellSkipped(set, label, files, store, result, hooks);
-  return files.map(({ path }) => path);
+  return members.map((member) =>
+    Object.fromEntries(files.filter((file) => file.member === member).map(({ pass, path }) => [passId(pass), path])),
+  );
 }
 
 /** So many names stand in a warning; the results list more. */

@@ -7,13 +7,14 @@ import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
 import { missingSentence, warn } from '../data/suite.js';
 import { DETECTORS, getDetector } from '../detectors/index.js';
 import { joinMembers, meanOverModes } from '../ensemble/index.js';
+import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
 import { accuracy, type Summary, summarize } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
 import type { Addon, Precision, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
-import { chooseDetectors, chooseEnsembles, needsTrainFeatures } from './experiment.js';
+import { chooseDetectors, chooseEnsembles, defaultsFor, needsTrainFeatures, passesOf } from './experiment.js';
 import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
 import {
   type ChosenSet,
@@ -88,10 +89,16 @@ export interface CleanResult {
 export async function evaluateClean(settings: CheckpointSettings, hooks: StageHooks = {}): Promise<CleanResult> {
   const prepared = await prepare(settings, false, hooks);
   using test = await openTest(settings, prepared.sets, hooks);
-  const { members, skipped, skippedImages } = await extract(settings, prepared.modes, { test, out: [] }, hooks);
+  const { members, skipped, skippedImages } = await extract(
+    settings,
+    prepared.modes,
+    { test, out: [] },
+    [PLAIN],
+    hooks,
+  );
   hooks.onStage?.('evaluate');
   const files: FeatureFile[] = [];
-  for (const member of members) files.push(await FeatureFile.open(member.test));
+  for (const member of members) files.push(await FeatureFile.open(member.test[passId(PLAIN)] as string));
   const labels = await (files[0] as FeatureFile).labels();
   const logits: Float32Array[] = [];
   for (const file of files) logits.push(await file.logits());
@@ -123,10 +130,12 @@ export async function evaluateOod(
   hooks: StageHooks = {},
 ): Promise<{ evaluation: Evaluation } & Pick<CleanResult, 'skipped' | 'skippedImages'>> {
   // A mistyped name shows before anything is opened.
-  const asked = settings.detectors && chooseDetectors(settings.detectors, nameField(settings, 'detectors'));
+  const choose = (suite?: string) =>
+    settings.detectors && chooseDetectors(settings.detectors, nameField(settings, 'detectors'), suite);
+  choose();
   const { hooks: heard, warnings } = keepWarnings(hooks);
   const { modes, sets } = await prepare(settings, true, heard);
-  const detectors = usableDetectors(asked, modes, sets, settings, heard);
+  const detectors = usableDetectors(choose(defaultsFor(sets, modes.transform)), modes, sets, settings, heard);
   const names = modes.members.map(({ name }) => name);
   const ensembles = chooseEnsembles(settings.ensembles, names, nameField(settings, 'ensembles'));
   const opened: DataSet[] = [];
@@ -143,11 +152,16 @@ export async function evaluateOod(
       tellIncomplete(partOf(sets, one), set, heard);
       out.push(set);
     }
-    const { members, skipped, skippedImages } = await extract(settings, modes, { train, test, out }, heard);
+    const { members, skipped, skippedImages } = await extract(
+      settings,
+      modes,
+      { train, test, out },
+      passesOf(detectors),
+      heard,
+    );
     hooks.onStage?.('evaluate');
-    const arch = modes.arch.id;
     const { threads } = settings;
-    const input = { in: test.name, arch, members, ensembles, detectors, threads };
+    const input = { in: test.name, members, ensembles, detectors, threads };
     const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
     evaluation.warnings.unshift(...warnings);
     return { evaluation, skipped, skippedImages };
@@ -162,20 +176,26 @@ export async function evaluateOod(
  */
 function usableDetectors(
   asked: DetectorChoice[] | undefined,
-  { hasPenultimate, members }: CheckpointSet,
-  { suite }: ChosenSets,
+  { hasPenultimate, members, transform }: CheckpointSet,
+  sets: ChosenSets,
   settings: OodSettings,
   hooks: StageHooks,
 ): DetectorChoice[] {
+  const { suite } = sets;
   const missing = settings.train === undefined && suite && !suite.train.spec ? suite.train : undefined;
   const where = nameField(settings, 'detectors');
-  const lacksFeature = ({ name }: DetectorChoice) => !hasPenultimate && getDetector(name).needs.penultimate;
-  const lacksTrain = ({ name }: DetectorChoice) => missing !== undefined && getDetector(name).needs.fit === 'train';
+  const needs = ({ name, parameters }: DetectorChoice) => getDetector(name).needs(parameters);
+  const lacksFeature = (choice: DetectorChoice) => {
+    const { penultimate, stages } = needs(choice);
+    return !hasPenultimate && (penultimate || stages);
+  };
+  const lacksTrain = (choice: DetectorChoice) => missing !== undefined && needs(choice).fit === 'train';
   const chosen =
     asked ??
     chooseDetectors(
       DETECTORS.map(({ name }) => name),
       where,
+      defaultsFor(sets, transform),
     ).filter((choice) => !lacksFeature(choice));
   const featureless = chosen.find(lacksFeature);
   if (featureless) {
@@ -253,6 +273,7 @@ async function extract(
   settings: CheckpointSettings,
   modes: CheckpointSet,
   sets: { train?: DataSet | undefined; test: DataSet; out: readonly DataSet[] },
+  passes: readonly Pass[],
   hooks: StageHooks,
 ) {
   const classes = modes.classes ?? sets.test.classes;
@@ -261,7 +282,7 @@ async function extract(
   const { arch, members, transform } = modes;
   const store = new FeatureStore(settings.features);
   const network = { arch, classes: classes.length, members, transform };
-  return extractFeatures({ ...network, sets, store, batchSize, precision, threads, workers, addon }, hooks);
+  return extractFeatures({ ...network, sets, passes, store, batchSize, precision, threads, workers, addon }, hooks);
 }
 
 /** Labels can only be compared where the data has the classes the networks were trained on. */

@@ -12,7 +12,7 @@ import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.
 import type { Addon, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
-import { needsTrainFeatures, type Plan, planExperiment } from './experiment.js';
+import { needsTrainFeatures, type Plan, passesOf, planExperiment } from './experiment.js';
 import {
   type ExtractedFeatures,
   type ExtractedMember,
@@ -82,7 +82,6 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const evaluation = await evaluate(
     {
       in: plan.sets.in.spec.name,
-      arch: plan.arch.id,
       members: extracted.members,
       ensembles: plan.ensembles,
       detectors: plan.detectors,
@@ -178,6 +177,7 @@ function extract(
       classes: sets.train.classes.length,
       members,
       sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
+      passes: passesOf(detectors),
       transform,
       store: new FeatureStore(folder.features),
       batchSize: settings.batchSize,

@@ -1,31 +1,44 @@
+import type { Parameters } from '../detectors/index.js';
+import type { FusionName } from '../ensemble/index.js';
+
 /** What one evaluation needs and gives; the boundary between what makes features and what reads them. */
+
+/** Path of a feature file, by passId of the pass. */
+export type PassFiles = Readonly<Record<string, string>>;
 
 /** The feature files of one mode. Rows of a set are in the same order in every mode's file. */
 export interface MemberFeatures {
   /** The mode's seed, or the name of its checkpoint: what stands in results.csv under `members`. */
   name: string;
+  /** Canonical architecture id, for instance `cifar-resnet18-w16`. */
+  arch: string;
   /** In-distribution training data (what fitted detectors learn from); absent where no detector needs it. */
-  train?: string | undefined;
+  train?: PassFiles | undefined;
   /** In-distribution test data. */
-  test: string;
-  /** OoD set's name → file. */
-  out: Record<string, string>;
+  test: PassFiles;
+  /** OoD set's name → files. */
+  out: Readonly<Record<string, PassFiles>>;
 }
 
 export interface DetectorChoice {
   name: string;
-  /** Overrides of the detector's default parameters, for instance `{ k: 50 }` or `{ temperature: 1 }`. */
-  parameters: Record<string, number>;
+  /**
+   * What stands in results.csv: default: the name. Where the same detector is chosen more than once, the name with the
+   * parameters, for instance `knn:k=10`.
+   */
+  label?: string | undefined;
+  /** What differs from the defaults, see resolveParameters. */
+  parameters: Parameters;
 }
 
 export interface EvaluationInput {
   /** Name of the in-distribution set. */
   in: string;
-  /** Canonical architecture id, for instance `cifar-resnet18-w16`. */
-  arch: string;
   members: MemberFeatures[];
   /** Each an ensemble, by member names. */
   ensembles: string[][];
+  /** How members are brought together; default: the paper's rules. */
+  fusion?: FusionName | undefined;
   detectors: DetectorChoice[];
   threads: number;
 }
@@ -73,5 +86,7 @@ export interface Evaluation {
   accuracy: AccuracyRow[];
   rows: ResultRow[];
   scores: ScoreSet[];
+  /** How the members of ensembles were brought together. */
+  fusion: FusionName;
   warnings: string[];
 }

@@ -306,13 +306,23 @@ TrainOptions read_train_options(const Napi::Value& value) {
   return out;
 }
 
+static ExtractOutput extract_output(const Napi::Value& value, const std::string& where) {
+  const Fields fields(value, where);
+  const Fields pass = fields.object("pass");
+  return {
+      {pass.string("kind"), pass.number("temperature"), pass.number("magnitude"), pass.string("gradient")},
+      fields.string("path"),
+      fields.string("storage"),
+      fields.dictionary("metadata")};
+}
+
 ExtractOptions read_extract_options(const Napi::Value& value) {
   const Fields fields(value, "");
   ExtractOptions out;
-  out.arch = arch(fields.object("arch"));
   out.members = fields.list("members", [](const Napi::Value& item, const std::string& where) {
     const Fields member(item, where);
-    return ExtractMember{member.string("checkpoint"), member.string("output"), member.dictionary("metadata")};
+    return ExtractMember{arch(member.object("arch")), member.string("checkpoint"),
+                         member.list("outputs", extract_output)};
   });
   out.data = open_data_of(fields.value("data"), "data");
   out.transform = transform(fields.object("transform"));

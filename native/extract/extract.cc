@@ -3,10 +3,8 @@
 #include <algorithm>
 
 #include "checkpoint/weights.h"
-#include "data/tensor_loader.h"
 #include "extract/feature_file.h"
-#include "models/layers.h"
-#include "models/network.h"
+#include "extract/passes.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
 
@@ -17,52 +15,33 @@ constexpr size_t kSkippedListed = 100;
 
 struct Member {
   std::unique_ptr<Network> network;
-  std::unique_ptr<FeatureFile> file;
+  std::vector<std::unique_ptr<FeatureFile>> files;  // one an output
 };
 
-struct Columns {
-  std::vector<std::string> names;
-  std::vector<at::Tensor> rows;  // [n, ...], float32 or int64, contiguous
-
-  void add(std::string name, const at::Tensor& tensor) {
-    names.push_back(std::move(name));
-    rows.push_back(tensor.contiguous());
+const char* dtype_of(const at::Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case at::kLong:
+      return "I64";
+    case at::kHalf:
+      return "F16";
+    default:
+      return "F32";
   }
-};
-
-// The 8-byte columns first: every section of the file then begins at a multiple of its item's size.
-Columns pass(Network& network, const Batch& batch, int64_t classes, const std::string& precision) {
-  const Autocast autocast(precision);
-  const auto result = network.forward(batch.images, /*training=*/false, /*want_stages=*/true);
-  const auto logits = result.logits.to(at::kFloat);
-  if (logits.size(1) != classes)
-    throw Error(ErrorCode::checkpoint, "The network gives " + std::to_string(logits.size(1)) +
-                                           " logits, expected " + std::to_string(classes) +
-                                           ", as many as the data has classes.");
-  Columns columns;
-  columns.add("labels", batch.labels);
-  columns.add("predictions", logits.argmax(1));
-  columns.add("logits", logits);
-  for (size_t k = 0; k < result.stages.size(); ++k)
-    columns.add("stage" + std::to_string(k + 1), global_average(result.stages[k]));
-  if (network.penultimate_stage() == 0 && result.penultimate.defined())
-    columns.add("penultimate", result.penultimate.to(at::kFloat));
-  return columns;
 }
 
-std::unique_ptr<FeatureFile> make_file(const ExtractMember& member, const Network& network,
+std::unique_ptr<FeatureFile> make_file(const ExtractOutput& output, const Network& network,
                                        const Columns& columns, int64_t capacity) {
   std::vector<TensorEntry> entries;
   for (size_t i = 0; i < columns.rows.size(); ++i)
-    entries.push_back({columns.names[i], columns.rows[i].scalar_type() == at::kLong ? "I64" : "F32",
-                       columns.rows[i].sizes().slice(1).vec()});
+    entries.push_back({columns.names[i], dtype_of(columns.rows[i]), columns.rows[i].sizes().slice(1).vec()});
   // The network knows which stage its last layer reads; who reads the file is told here.
-  auto metadata = member.metadata;
-  const int stage = network.penultimate_stage();
-  const bool own =
-      std::find(columns.names.begin(), columns.names.end(), "penultimate") != columns.names.end();
-  metadata["penultimate"] = own ? "penultimate" : stage > 0 ? "stage" + std::to_string(stage) : "";
-  return std::make_unique<FeatureFile>(member.output, std::move(entries), capacity, std::move(metadata));
+  auto metadata = output.metadata;
+  const auto has = [&](const std::string& name) {
+    return std::find(columns.names.begin(), columns.names.end(), name) != columns.names.end();
+  };
+  const auto stage = "stage" + std::to_string(network.penultimate_stage());
+  metadata["penultimate"] = has("penultimate") ? "penultimate" : has(stage) ? stage : "";
+  return std::make_unique<FeatureFile>(output.path, std::move(entries), capacity, std::move(metadata));
 }
 
 }  // namespace
@@ -77,7 +56,8 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   std::vector<Member> members;
   for (const auto& member : options.members) {
     context.throw_if_aborted();
-    members.push_back({open_network(options.arch, member.checkpoint), nullptr});
+    members.push_back({open_network(member.arch, member.checkpoint), {}});
+    members.back().files.resize(member.outputs.size());
   }
   const auto start = std::chrono::steady_clock::now();
   LoaderOptions settings;
@@ -94,12 +74,17 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   Batch batch;
   while (loader.next(batch)) {
     const int64_t rows = batch.images.size(0);
+    Carried carried;
     for (size_t i = 0; i < members.size() && rows > 0; ++i) {
-      context.throw_if_aborted();
-      const auto columns = pass(*members[i].network, batch, options.arch.classes, options.precision);
-      if (!members[i].file)
-        members[i].file = make_file(options.members[i], *members[i].network, columns, size);
-      members[i].file->append(columns.rows);
+      const auto& [arch, checkpoint, outputs] = options.members[i];
+      auto& [network, files] = members[i];
+      BatchPasses passes(*network, batch, arch, options.precision);
+      for (size_t k = 0; k < outputs.size(); ++k) {
+        context.throw_if_aborted();
+        const auto columns = make_columns(passes, outputs[k], carried);
+        if (!files[k]) files[k] = make_file(outputs[k], *network, columns, size);
+        files[k]->append(columns.rows);
+      }
     }
     result.count += rows;
     meter.add(batch.read);
@@ -109,7 +94,8 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
     if (result.skipped.size() < kSkippedListed) result.skipped.push_back(image);
   if (result.count == 0) throw Error(ErrorCode::data, "No image of the set could be read.");
   context.throw_if_aborted();
-  for (auto& member : members) member.file->commit();
+  for (auto& member : members)
+    for (auto& file : member.files) file->commit();
   result.seconds = seconds_since(start);
   return result;
 }

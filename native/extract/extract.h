@@ -1,5 +1,5 @@
 // The one pass: each image is decoded once and goes through each member once; what the detectors need is
-// written to one feature file a member.
+// written to the members' feature files.
 #pragma once
 #include <map>
 #include <memory>
@@ -12,14 +12,27 @@
 
 namespace mode_ensemble {
 
-struct ExtractMember {
-  std::string checkpoint;
-  std::string output;
+// What is made of an image; see the table in passes.cc.
+struct PassOptions {
+  std::string kind;
+  double temperature = 0, magnitude = 0;  // of `perturbed`
+  std::string gradient;                   // of `perturbed`
+};
+
+struct ExtractOutput {
+  PassOptions pass;
+  std::string path;
+  std::string storage;  // of features: float32 or float16
   std::map<std::string, std::string> metadata;
 };
 
-struct ExtractOptions {
+struct ExtractMember {
   ArchOptions arch;
+  std::string checkpoint;
+  std::vector<ExtractOutput> outputs;
+};
+
+struct ExtractOptions {
   std::vector<ExtractMember> members;
   std::shared_ptr<const DataSet> data;
   TransformOptions transform;

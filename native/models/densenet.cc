@@ -45,25 +45,31 @@ struct Transition {
 class DenseNet : public Network {
  public:
   // Stages: stem, each transition, the last normalisation before its ReLU.
-  ForwardResult forward(const at::Tensor& images, bool training, bool want_stages) override {
+  ForwardResult forward(const at::Tensor& images, bool training, const Want& want) override {
     ForwardResult result;
     auto x = stem(images, training);
-    if (want_stages) result.stages.push_back(x);
+    if (result.ends_with(x, want)) return result;
     for (size_t b = 0; b < blocks_.size(); ++b) {
       for (const auto& layer : blocks_[b]) x = layer(x, training);
       if (b == transitions_.size()) break;
       x = transitions_[b](x, training);
-      if (want_stages) result.stages.push_back(x);
+      if (result.ends_with(x, want)) return result;
     }
     x = norm_(x, training);
-    if (want_stages) result.stages.push_back(x);
-    result.penultimate = global_average(want_stages ? x.relu() : x.relu_());
+    if (result.ends_with(x, want)) return result;
+    result.penultimate = global_average(want.stages ? x.relu() : x.relu_());
     result.logits = classifier_(result.penultimate);
     return result;
   }
 
   at::Tensor head(const at::Tensor& feature) const override {
     return classifier_(feature.dim() == 4 ? global_average(feature.relu()) : feature);
+  }
+
+  at::Tensor resume(const at::Tensor& map) const override {
+    auto x = map;
+    for (const auto& layer : blocks_.back()) x = layer(x, /*training=*/false);
+    return head(norm_(x, /*training=*/false));
   }
 
   at::Tensor last_layer_weight() const override { return classifier_.weight; }

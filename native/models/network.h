@@ -16,12 +16,27 @@ struct NamedTensor {
   bool trained = false;  // a parameter that training changes; not a buffer, not a fixed parameter
 };
 
+// What a forward pass is to yield besides the logits.
+struct Want {
+  bool stages = false;
+  int until = 0;  // the pass ends with this stage (from 1) and yields no logits; 0: the whole network
+};
+
 struct ForwardResult {
   at::Tensor logits;       // [N, C]
   at::Tensor penultimate;  // [N, D], what the last layer reads
   // One map [N, C_k, H_k, W_k] for each of ArchitectureInfo::stages; empty unless asked for. A transformer's
   // tokens are a map of T × 1: [N, C_k, T, 1].
   std::vector<at::Tensor> stages;
+
+  // For the families: takes note of the next stage's map. True where the pass ends with it.
+  bool ends_with(const at::Tensor& map, const Want& want) {
+    if (want.stages) stages.push_back(map);
+    return ++passed_ == want.until;
+  }
+
+ private:
+  int passed_ = 0;
 };
 
 // How a network comes by its tensors.
@@ -39,10 +54,16 @@ class Network {
   virtual ~Network() = default;
   // images [N, 3, H, W], channels-last. `training` selects batch statistics, updates the running ones, and
   // turns dropout on.
-  virtual ForwardResult forward(const at::Tensor& images, bool training, bool want_stages) = 0;
+  virtual ForwardResult forward(const at::Tensor& images, bool training, const Want& want) = 0;
   // The logits of the last stage's map, as it was given in ForwardResult::stages, or of a penultimate feature
   // [N, D].
   virtual at::Tensor head(const at::Tensor& feature) const = 0;
+  // The logits of the map of the last stage but one: what is left of the network, in evaluation. Only where
+  // rank1_stages() is 2.
+  virtual at::Tensor resume(const at::Tensor& map) const = 0;
+  // From how many of the last stages RankFeat takes the rank-1 part away: 2, 1 for the last stage alone, 0
+  // where the network gives no stages.
+  virtual int rank1_stages() const { return 2; }
   virtual at::Tensor last_layer_weight() const = 0;  // [C, D]
   // Which stage's average over space is the penultimate feature (from 1), or 0 where none is.
   virtual int penultimate_stage() const = 0;

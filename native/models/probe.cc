@@ -12,7 +12,7 @@ ProbeResult probe(const ProbeOptions& options, JobContext& context) {
   const double seconds = seconds_since(start);
   context.throw_if_aborted();
   const auto image = at::zeros({1, 3, options.size, options.size});
-  const auto result = network->forward(image, /*training=*/false, /*want_stages=*/true);
+  const auto result = network->forward(image, /*training=*/false, {.stages = true});
   return {result.logits.size(1), result.penultimate.defined() ? result.penultimate.size(1) : 0,
           static_cast<int64_t>(result.stages.size()), seconds};
 }

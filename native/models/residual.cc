@@ -78,18 +78,24 @@ int64_t ResidualNetwork::add_layer(Builder& build, int blocks, ResidualBlock::Sh
   return shape.out();
 }
 
-ForwardResult ResidualNetwork::forward(const at::Tensor& images, bool training, bool want_stages) {
+ForwardResult ResidualNetwork::forward(const at::Tensor& images, bool training, const Want& want) {
   ForwardResult result;
   auto x = bn1_(conv1_(images), training).relu_();
   if (pools_) x = at::max_pool2d(x, 3, 2, 1);
-  if (want_stages) result.stages.push_back(x);
+  if (result.ends_with(x, want)) return result;
   for (const auto& layer : layers_) {
     for (const auto& block : layer) x = block(x, training);
-    if (want_stages) result.stages.push_back(x);
+    if (result.ends_with(x, want)) return result;
   }
   result.penultimate = global_average(x);
   result.logits = linear_(result.penultimate);
   return result;
+}
+
+at::Tensor ResidualNetwork::resume(const at::Tensor& map) const {
+  auto x = map;
+  for (const auto& block : layers_.back()) x = block(x, /*training=*/false);
+  return head(x);
 }
 
 at::Tensor ResidualNetwork::head(const at::Tensor& feature) const {

@@ -44,8 +44,9 @@ struct ResidualBlock {
 
 class ResidualNetwork : public Network {
  public:
-  ForwardResult forward(const at::Tensor& images, bool training, bool want_stages) override;
+  ForwardResult forward(const at::Tensor& images, bool training, const Want& want) override;
   at::Tensor head(const at::Tensor& feature) const override;
+  at::Tensor resume(const at::Tensor& map) const override;
   at::Tensor last_layer_weight() const override { return linear_.weight; }
   int penultimate_stage() const override { return 1 + static_cast<int>(layers_.size()); }
 

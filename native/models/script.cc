@@ -20,7 +20,7 @@ class ScriptNetwork : public Network {
     module_.eval();
   }
 
-  ForwardResult forward(const at::Tensor& images, bool training, bool want_stages) override {
+  ForwardResult forward(const at::Tensor& images, bool training, const Want&) override {
     if (training) fail("it cannot be trained here.");
     c10::IValue value;
     try {
@@ -50,6 +50,8 @@ class ScriptNetwork : public Network {
   }
 
   at::Tensor head(const at::Tensor&) const override { fail("its head cannot be applied by itself."); }
+  at::Tensor resume(const at::Tensor&) const override { fail("it gives no stages."); }
+  int rank1_stages() const override { return 0; }
   at::Tensor last_layer_weight() const override { fail("its last layer is not known."); }
   int penultimate_stage() const override { return 0; }
 

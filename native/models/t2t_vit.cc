@@ -125,7 +125,7 @@ class T2TViT : public Network {
   }
 
   // Stages: the tokens [N, D, T, 1] after every sixth block and after the last.
-  ForwardResult forward(const at::Tensor& images, bool training, bool want_stages) override {
+  ForwardResult forward(const at::Tensor& images, bool training, const Want& want) override {
     if (images.size(2) != kSide || images.size(3) != kSide)
       throw Error(ErrorCode::config, "transform.crop: expected " + std::to_string(kSide) +
                                          ", for which the positions of T2T-ViT are made, found " +
@@ -134,8 +134,8 @@ class T2TViT : public Network {
     auto x = tokens(images, training);
     for (size_t i = 0; i < blocks_.size(); ++i) {
       x = blocks_[i](x);
-      if (want_stages && ((i + 1) % 6 == 0 || i + 1 == blocks_.size()))
-        result.stages.push_back(x.transpose(1, 2).unsqueeze(3));
+      const bool is_stage = (i + 1) % 6 == 0 || i + 1 == blocks_.size();
+      if (is_stage && result.ends_with(x.transpose(1, 2).unsqueeze(3), want)) return result;
     }
     result.penultimate = norm_(x.select(1, 0));
     result.penultimate = result.penultimate.to(sum_type(result.penultimate));
@@ -147,6 +147,11 @@ class T2TViT : public Network {
     return head_(feature.dim() == 4 ? norm_(feature.select(3, 0).select(2, 0)) : feature);
   }
 
+  at::Tensor resume(const at::Tensor&) const override {
+    throw Error(ErrorCode::config, "T2T-ViT goes on from its last stage alone.");
+  }
+  // Of the last block's tokens alone, before the last normalisation.
+  int rank1_stages() const override { return 1; }
   at::Tensor last_layer_weight() const override { return head_.weight; }
   int penultimate_stage() const override { return 0; }
 

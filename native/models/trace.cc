@@ -21,7 +21,7 @@ TraceResult trace(const TraceOptions& options, JobContext& context) {
   const auto input = read_tensors(options.input, {"images", "labels"});
   const auto images =
       input.at("images").to(type).contiguous(at::MemoryFormat::ChannelsLast).clone().requires_grad_(true);
-  const auto result = network->forward(images, /*training=*/false, /*want_stages=*/true);
+  const auto result = network->forward(images, /*training=*/false, {.stages = true});
   at::cross_entropy_loss(result.logits, input.at("labels")).backward();
   context.throw_if_aborted();
 
@@ -41,6 +41,8 @@ TraceResult trace(const TraceOptions& options, JobContext& context) {
       {"last_layer", network->last_layer_weight()},
       {"input_gradient", images.grad()},
   };
+  if (network->rank1_stages() > 1)
+    tensors.emplace_back("resumed", network->resume(result.stages[result.stages.size() - 2]));
   for (size_t k = 0; k < result.stages.size(); ++k)
     tensors.emplace_back("stage" + std::to_string(k + 1), result.stages[k]);
   write_tensors(options.output, tensors, {});

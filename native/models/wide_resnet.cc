@@ -41,16 +41,16 @@ class WideResNet : public Network {
     linear_ = build.linear("linear", in, arch.classes);
   }
 
-  ForwardResult forward(const at::Tensor& images, bool training, bool want_stages) override {
+  ForwardResult forward(const at::Tensor& images, bool training, const Want& want) override {
     ForwardResult result;
     auto x = conv1_(images);
-    if (want_stages) result.stages.push_back(x);
+    if (result.ends_with(x, want)) return result;
     for (const auto& layer : layers_) {
       for (const auto& block : layer) x = pass(block, x, training);
-      if (want_stages) result.stages.push_back(x);
+      if (result.ends_with(x, want)) return result;
     }
     x = bn1_(x, training).relu_();
-    if (want_stages) result.stages.push_back(x);
+    if (result.ends_with(x, want)) return result;
     result.penultimate = global_average(x);
     result.logits = linear_(result.penultimate);
     return result;
@@ -58,6 +58,10 @@ class WideResNet : public Network {
 
   at::Tensor head(const at::Tensor& feature) const override {
     return linear_(feature.dim() == 4 ? global_average(feature) : feature);
+  }
+
+  at::Tensor resume(const at::Tensor& map) const override {
+    return head(bn1_(map, /*training=*/false).relu_());
   }
 
   at::Tensor last_layer_weight() const override { return linear_.weight; }

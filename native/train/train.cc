@@ -78,8 +78,8 @@ Part train_epoch(Network& network, Sgd& sgd, const TrainOptions& options, int64_
     at::Tensor loss;
     {
       const Autocast autocast(options.precision);
-      loss = at::cross_entropy_loss(network.forward(batch.images, true, false).logits.to(at::kFloat),
-                                    batch.labels);
+      loss =
+          at::cross_entropy_loss(network.forward(batch.images, true, {}).logits.to(at::kFloat), batch.labels);
     }
     loss.backward();
     sgd.step(rate);
@@ -106,7 +106,7 @@ Part test_epoch(Network& network, const TrainOptions& options, JobContext& conte
     const int64_t rows = batch.images.size(0);
     if (rows == 0) continue;
     const Autocast autocast(options.precision);
-    const auto logits = network.forward(batch.images, false, false).logits;
+    const auto logits = network.forward(batch.images, false, {}).logits;
     right += logits.argmax(1).eq(batch.labels).sum().item<int64_t>();
     part.images += rows;
     meter.add(rows);

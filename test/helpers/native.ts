@@ -1,11 +1,14 @@
 import type {
+  ArchOptions,
   AugmentOptions,
   DataHandle,
+  ExtractMember,
   ExtractOptions,
   JobEvent,
   NativeJob,
   OpenDataOptions,
   OpenDataResult,
+  PassOptions,
   TrainOptions,
   TransformOptions,
 } from '../../lib/native/contract.js';
@@ -72,17 +75,27 @@ export function trainOptions(
   };
 }
 
+/** A member of which one file is made, of the plain pass. */
+export function extractMember(
+  arch: ArchOptions,
+  checkpoint: string,
+  path: string,
+  pass: PassOptions = { kind: 'plain', temperature: 1, magnitude: 0, gradient: 'own' },
+): ExtractMember {
+  return { arch, checkpoint, outputs: [{ pass, path, storage: 'float32', metadata: { key: 'test' } }] };
+}
+
 /** Options of an extraction through one CIFAR ResNet-18; everything can be overridden. */
 export function extractOptions(
   data: DataHandle,
   checkpoint: string,
   output: string,
   width: number,
-  overrides: Partial<ExtractOptions> = {},
+  { arch, ...overrides }: Partial<ExtractOptions> & { arch?: ArchOptions } = {},
 ): ExtractOptions {
+  const usual = { name: 'cifar-resnet18', width, classes: 10, dropout: 0 };
   return {
-    arch: { name: 'cifar-resnet18', width, classes: 10, dropout: 0 },
-    members: [{ checkpoint, output, metadata: { key: 'test' } }],
+    members: [extractMember(arch ?? usual, checkpoint, output)],
     data,
     transform: CIFAR_TRANSFORM,
     batchSize: 32,

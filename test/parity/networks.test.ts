@@ -138,6 +138,13 @@ function full(info: ArchitectureInfo, fixture: NetworkFixture): void {
     }
   });
 
+  it('goes on to the same logits from the last stage but one', () => {
+    // T2T-ViT and modules of others go on from the last stage alone, or not at all.
+    if (!pass.tensors.has('resumed')) return assert.match(info.name, /^t2t-vit-/);
+    const error = relativeError(floats(tensor('resumed')), floats(tensor('logits')));
+    assert.ok(error <= 1e-5, `relative error ${error}`);
+  });
+
   it('lets the loss reach every trained parameter', () => assert.deepEqual(pass.result.withoutGradient, []));
 }
 

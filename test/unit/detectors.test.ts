@@ -3,11 +3,13 @@ import { describe, it } from 'node:test';
 import {
   DETECTORS,
   getDetector,
+  type Parameters,
   resolveParameters,
   type ScoreContext,
   type SetContext,
+  type SetDetector,
 } from '../../lib/detectors/index.js';
-import type { FeatureFile } from '../../lib/features/index.js';
+import { type FeatureFile, passId } from '../../lib/features/index.js';
 import type { NeighboursOptions } from '../../lib/native/contract.js';
 
 const close = (found: number | undefined, expected: number) =>
@@ -16,32 +18,46 @@ const close = (found: number | undefined, expected: number) =>
     `${found}, expected ${expected}`,
   );
 
-function logitSet(name: string, rows: number[][]): SetContext {
-  const classes = rows[0]?.length ?? 0;
-  return {
-    name,
-    count: rows.length,
-    classes,
-    files: [],
-    meanLogits: async () => Float64Array.from(rows.flat()),
-  };
+/** Scores of rows of mean logits; `norms` are those of the members' penultimate features. */
+function scoreOf(name: string, rows: number[][], given: Parameters = {}, norms: number[][] = []): Float64Array {
+  const detector = getDetector(name);
+  assert.ok('scoreRows' in detector);
+  const block = { first: 0, rows: rows.length, classes: rows[0]?.length ?? 0, logits: Float64Array.from(rows.flat()) };
+  const featureNorms = norms.map((own) => Float64Array.from(own));
+  return detector.scoreRows({ ...block, featureNorms }, resolveParameters(detector, given));
 }
 
 function context(sets: SetContext[], change: Partial<ScoreContext> = {}): ScoreContext {
-  const neighbours = () => assert.fail('no neighbour search expected');
-  return { sets, train: [], parameters: {}, threads: 1, hooks: {}, neighbours, ...change };
+  const services = { neighbours: () => assert.fail('no neighbour search expected') };
+  return { members: ['a', 'b'], sets, train: [], parameters: {}, threads: 1, hooks: {}, services, ...change };
 }
 
 describe('the table of detectors', () => {
   it('has each detector once, with what it needs', () => {
     assert.deepEqual(
-      DETECTORS.map(({ name, needs }) => [name, needs.logits, needs.penultimate, needs.fit]),
+      DETECTORS.map((detector) => {
+        const { passes, penultimate, stages, fit } = detector.needs(resolveParameters(detector));
+        return [detector.name, passes.map(passId), penultimate, stages, fit, detector.space];
+      }),
       [
-        ['msp', true, false, 'none'],
-        ['energy', true, false, 'none'],
-        ['knn', false, true, 'train'],
+        ['msp', ['plain'], false, false, 'none', 'logits'],
+        ['odin', ['perturbed 1000 0.0014 own'], false, false, 'none', 'logits'],
+        ['energy', ['plain'], false, false, 'none', 'logits'],
+        ['gradnorm', ['plain'], true, false, 'none', 'logits'],
+        ['rankfeat', ['rank1'], false, true, 'none', 'logits'],
+        ['knn', ['plain'], true, false, 'train', 'features'],
       ],
     );
+  });
+  it("takes a suite's defaults, and reads the plain pass where nothing is perturbed", () => {
+    const odin = getDetector('odin');
+    const parameters = resolveParameters(odin, {}, 'imagenet');
+    assert.deepEqual(parameters, { temperature: 1000, magnitude: 0, gradient: 'own' });
+    assert.deepEqual(odin.needs(parameters).passes.map(passId), ['plain']);
+    assert.deepEqual(resolveParameters(getDetector('knn'), {}, 'imagenet'), { k: 1000 });
+    assert.throws(() => resolveParameters(odin, { gradient: 'sum' }), {
+      message: 'Detector odin, gradient: expected own or accumulated, found sum.',
+    });
   });
   it('finds names in any case and suggests the nearest', () => {
     assert.equal(getDetector('kNN').name, 'knn');
@@ -49,7 +65,7 @@ describe('the table of detectors', () => {
       code: 'E_CONFIG',
       message: /^Unknown detector "enrgy"; .*"energy"/,
     });
-    assert.throws(() => getDetector('mahalanobis'), { code: 'E_CONFIG', message: /msp, energy, knn/ });
+    assert.throws(() => getDetector('nothing'), { code: 'E_CONFIG', message: /msp, odin, energy/ });
   });
   it('fills in and checks parameters', () => {
     const knn = getDetector('knn');
@@ -75,18 +91,17 @@ describe('the table of detectors', () => {
 });
 
 describe('msp', () => {
-  const score = async (rows: number[][]) =>
-    (await getDetector('msp').score(context([logitSet('a', rows)])))[0] as Float64Array;
+  const score = (rows: number[][]) => scoreOf('msp', rows);
 
   it('is the largest softmax probability', async () => {
     // Odds 1 : 2 : 5, so 5/8; two equal logits 1/2; four equal 1/4.
-    const found = await score([[0, Math.log(2), Math.log(5)]]);
+    const found = score([[0, Math.log(2), Math.log(5)]]);
     close(found[0], 5 / 8);
-    assert.deepEqual(await score([[3, 3]]), Float64Array.of(0.5));
-    assert.deepEqual(await score([[-7, -7, -7, -7]]), Float64Array.of(0.25));
+    assert.deepEqual(score([[3, 3]]), Float64Array.of(0.5));
+    assert.deepEqual(score([[-7, -7, -7, -7]]), Float64Array.of(0.25));
   });
   it('neither overflows nor loses small differences', async () => {
-    const [huge, tiny, a, b] = await score([
+    const [huge, tiny, a, b] = score([
       [1e308, -1e308],
       [-1e308, -1e308],
       [36, 0],
@@ -98,11 +113,11 @@ describe('msp', () => {
   });
   it('keeps the order of images whose probability is next to 1', async () => {
     const gaps = Array.from({ length: 300 }, (_, i) => 30 + i / 20);
-    const found = await score(gaps.map((gap) => [gap, 0, 0]));
+    const found = score(gaps.map((gap) => [gap, 0, 0]));
     for (let i = 1; i < found.length; i++) assert.ok((found[i] as number) >= (found[i - 1] as number));
   });
   it('passes NaN and infinite logits on as NaN, for the metrics to name', async () => {
-    const found = await score([
+    const found = score([
       [Number.NaN, 1],
       [1, Number.NaN],
       [Number.POSITIVE_INFINITY, 1],
@@ -112,18 +127,15 @@ describe('msp', () => {
 });
 
 describe('energy', () => {
-  const score = async (rows: number[][], temperature = 1) => {
-    const sets = [logitSet('a', rows)];
-    return (await getDetector('energy').score(context(sets, { parameters: { temperature } })))[0] as Float64Array;
-  };
+  const score = (rows: number[][], temperature = 1) => scoreOf('energy', rows, { temperature });
   it('is T·logsumexp(z/T)', async () => {
-    close((await score([[0, Math.log(2), Math.log(5)]]))[0], Math.log(8));
+    close(score([[0, Math.log(2), Math.log(5)]])[0], Math.log(8));
     // T = 2: z/T = log 1, log 2, log 5.
-    close((await score([[0, 2 * Math.log(2), 2 * Math.log(5)]], 2))[0], 2 * Math.log(8));
+    close(score([[0, 2 * Math.log(2), 2 * Math.log(5)]], 2)[0], 2 * Math.log(8));
   });
   it('keeps to large logits', async () => {
     assert.deepEqual(
-      await score([
+      score([
         [1000, 1000],
         [-1000, -2000],
       ]),
@@ -131,7 +143,24 @@ describe('energy', () => {
     );
   });
   it('passes infinite logits on', async () => {
-    assert.deepEqual(await score([[Number.POSITIVE_INFINITY, 1]]), Float64Array.of(Number.POSITIVE_INFINITY));
+    assert.deepEqual(score([[Number.POSITIVE_INFINITY, 1]]), Float64Array.of(Number.POSITIVE_INFINITY));
+  });
+});
+
+describe('odin', () => {
+  it('is the largest softmax probability at its temperature', () => {
+    close(scoreOf('odin', [[0, 2 * Math.log(2), 2 * Math.log(5)]], { temperature: 2 })[0], 5 / 8);
+  });
+});
+
+describe('gradnorm', () => {
+  it('is ‖C·p − 1‖₁ times the mean feature norm, over members and temperature', () => {
+    // p = 1/8, 2/8, 5/8: |3/8 − 1| + |6/8 − 1| + |15/8 − 1| = 5/8 + 2/8 + 7/8 = 14/8.
+    const row = [[0, Math.log(2), Math.log(5)]];
+    close(scoreOf('gradnorm', row, {}, [[10]])[0], 17.5);
+    close(scoreOf('gradnorm', row, {}, [[10], [30]])[0], ((14 / 8) * 20) / 2);
+    const half = [[0, 2 * Math.log(2), 2 * Math.log(5)]];
+    close(scoreOf('gradnorm', half, { temperature: 2 }, [[10]])[0], 17.5 / 2);
   });
 });
 
@@ -140,28 +169,28 @@ describe('knn', () => {
   const set = (name: string, count: number, files: FeatureFile[]): SetContext => ({
     name,
     count,
-    classes: 2,
     files,
-    meanLogits: () => assert.fail('kNN reads no logits'),
   });
   const train = [file('train-1', 60), file('train-2', 60)];
   const sets = [
     set('test', 2, [file('test-1', 2), file('test-2', 2)]),
     set('SVHN', 1, [file('svhn-1', 1), file('svhn-2', 1)]),
   ];
-  const knn = getDetector('knn');
+  const knn = getDetector('knn') as SetDetector;
 
   it('asks for all sets in one job and gives minus the distance', async () => {
     const asked: NeighboursOptions[] = [];
-    const found = await knn.score(
+    const found = await knn.scoreSets(
       context(sets, {
         train,
         threads: 3,
         parameters: { k: 50 },
-        neighbours: (options) => {
-          asked.push(options);
-          const distances = [Float32Array.of(0.25, 0), Float32Array.of(1.5)];
-          return { done: Promise.resolve({ distances }), abort() {} };
+        services: {
+          neighbours: (options) => {
+            asked.push(options);
+            const distances = [Float32Array.of(0.25, 0), Float32Array.of(1.5)];
+            return { done: Promise.resolve({ distances }), abort() {} };
+          },
         },
       }),
     );
@@ -180,21 +209,21 @@ describe('knn', () => {
     assert.deepEqual(found, [Float64Array.of(-0.25, 0), Float64Array.of(-1.5)]);
   });
   it('refuses a k beyond the bank with both numbers', async () => {
-    await assert.rejects(knn.score(context(sets, { train, parameters: { k: 61 } })), {
+    await assert.rejects(knn.scoreSets(context(sets, { train, parameters: { k: 61 } })), {
       code: 'E_CONFIG',
       message: 'knn: k is 61, but the training data has only 60 images.',
     });
   });
   it('refuses files with different penultimate features', async () => {
     const other = [set('test', 2, [file('test-1', 2), file('test-2', 2, 'stage4')])];
-    await assert.rejects(knn.score(context(other, { train, parameters: { k: 1 } })), {
+    await assert.rejects(knn.scoreSets(context(other, { train, parameters: { k: 1 } })), {
       code: 'E_DATA',
       message: /"stage5" in train-1, but "stage4" in test-2/,
     });
   });
   it('refuses an answer of another size', async () => {
     const neighbours = () => ({ done: Promise.resolve({ distances: [Float32Array.of(1, 2)] }), abort() {} });
-    await assert.rejects(knn.score(context(sets, { train, parameters: { k: 1 }, neighbours })), {
+    await assert.rejects(knn.scoreSets(context(sets, { train, parameters: { k: 1 }, services: { neighbours } })), {
       code: 'E_DATA',
       message: /expected 1 distances for SVHN, found 0/,
     });

@@ -14,7 +14,15 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { hasCode } from '../../lib/config/errors.js';
 import { writeFileAtomic } from '../../lib/config/files.js';
-import { EXTRACTOR_VERSION, FeatureFile, FeatureStore, featureKey } from '../../lib/features/index.js';
+import {
+  EXTRACTOR_VERSION,
+  FeatureFile,
+  FeatureStore,
+  featureKey,
+  PLAIN,
+  perturbed,
+  RANK1,
+} from '../../lib/features/index.js';
 import { openSafetensors, readFloat32, readInt64 } from '../../lib/features/safetensors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'features-'));
@@ -204,12 +212,14 @@ describe('featureKey', () => {
     precision: 'float32' as const,
     extractor: EXTRACTOR_VERSION,
     arch: { name: 'cifar-resnet18', width: 16, classes: 10, dropout: 0 },
+    pass: PLAIN,
+    storage: 'float32' as const,
   };
   it('is the SHA-256 of the canonical JSON', () => {
     // printf '%s' '{"arch":{"classes":10,…},…,"weights":"aa"}' | sha256sum
     assert.equal(
       featureKey({ ...source, extractor: '1' }),
-      'c5804b9624c1ca513fce0e44f74ed55fc22543f29fbf742a91651d638db9e0e3',
+      '99a4211b68a98b9bc3f085e428a20f19a05dbc5d5e11c1ff19c4abe57ca3842d',
     );
   });
   it('does not depend on the order of fields', () => {
@@ -230,6 +240,13 @@ describe('featureKey', () => {
       { ...source, extractor: '0' },
       { ...source, arch: { ...source.arch, width: 17 } },
       { ...source, arch: { ...source.arch, classes: 11 } },
+      { ...source, pass: RANK1 },
+      { ...source, pass: perturbed(1000, 0.0014) },
+      { ...source, pass: perturbed(1000, 0.001) },
+      { ...source, pass: perturbed(1, 0.001) },
+      { ...source, pass: perturbed(1, 0.001, 'accumulated') },
+      { ...source, storage: 'float16' as const },
+      { ...source, after: ['aa'] },
     ].map(featureKey);
     assert.equal(new Set(keys).size, keys.length);
   });

@@ -36,7 +36,17 @@ function evaluation(inName = 'shapes', names: readonly [string, string] = ['near
     { kind: 'mode' as const, members: 'b', n: 40, top1: 0.92 },
     { kind: 'ensemble' as const, members: 'a+b', n: 40, top1: 0.93 },
   ];
-  return { convention: 'reference', in: inName, out: [...names], arch: 'r18', accuracy, rows, scores, warnings: [] };
+  return {
+    convention: 'reference',
+    fusion: 'paper',
+    in: inName,
+    out: [...names],
+    arch: 'r18',
+    accuracy,
+    rows,
+    scores,
+    warnings: [],
+  };
 }
 
 const report = (given: Evaluation, title = 'A report') =>
@@ -214,6 +224,7 @@ describe('renderReport', () => {
     const accuracy = [{ kind: 'mode' as const, members: 'a', n: 2000, top1: 0.9, top5: 1 }];
     const page = await report({
       convention: 'reference',
+      fusion: 'paper',
       in: 'i',
       out: names,
       arch: 'r',

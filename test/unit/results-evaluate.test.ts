@@ -3,15 +3,21 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import type { Services } from '../../lib/detectors/index.js';
 import type { NeighboursOptions, ProgressEvent } from '../../lib/native/contract.js';
-import { type EvaluateServices, evaluate } from '../../lib/run/evaluate.js';
+import { evaluate } from '../../lib/run/evaluate.js';
 import type { EvaluationInput } from '../../lib/run/types.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'evaluate-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A feature file; `logits` row by row. */
-function feature(name: string, logits: number[][], labels: number[], metadata: Record<string, string> = {}): string {
+/** A feature file of the plain pass; `logits` row by row. */
+function feature(
+  name: string,
+  logits: number[][],
+  labels: number[],
+  metadata: Record<string, string> = {},
+): { plain: string } {
   const rows = logits.length;
   const parts = [
     { name: 'logits', dtype: 'F32', shape: [rows, logits[0]?.length ?? 0], data: Float32Array.from(logits.flat()) },
@@ -32,7 +38,7 @@ function feature(name: string, logits: number[][], labels: number[], metadata: R
   size.writeBigUInt64LE(BigInt(json.length));
   const path = join(folder, `${name}.safetensors`);
   writeFileSync(path, Buffer.concat([size, json, ...parts.map(({ data }) => new Uint8Array(data.buffer))]));
-  return path;
+  return { plain: path };
 }
 
 const TWO_CLASSES = (gaps: number[]) => gaps.map((gap) => [gap, 0]);
@@ -45,10 +51,10 @@ function input(change: Partial<EvaluationInput> = {}): EvaluationInput {
   const labels = [0, 1, 0];
   return {
     in: 'shapes',
-    arch: 'cifar-resnet18-w16',
     members: [
       {
         name: 'a',
+        arch: 'cifar-resnet18-w16',
         train: feature('a-train', TWO_CLASSES(Array(60).fill(1)), Array(60).fill(0)),
         test: feature(
           'a-test',
@@ -63,6 +69,7 @@ function input(change: Partial<EvaluationInput> = {}): EvaluationInput {
       },
       {
         name: 'b',
+        arch: 'cifar-resnet18-w16',
         train: feature('b-train', TWO_CLASSES(Array(60).fill(2)), Array(60).fill(0)),
         test: feature(
           'b-test',
@@ -93,7 +100,7 @@ function input(change: Partial<EvaluationInput> = {}): EvaluationInput {
   };
 }
 
-const noNeighbours: EvaluateServices = { neighbours: () => assert.fail('no neighbour search expected') };
+const noNeighbours: Services = { neighbours: () => assert.fail('no neighbour search expected') };
 
 describe('evaluate', () => {
   it('measures each mode and the ensemble of mean logits', async () => {
@@ -156,11 +163,11 @@ describe('evaluate', () => {
     const [a, b] = given.members;
     assert.equal(asked.length, 3);
     assert.deepEqual(asked[2], {
-      bank: [a?.train, b?.train],
+      bank: [a?.train?.plain, b?.train?.plain],
       queries: [
-        [a?.test, b?.test],
-        [a?.out.near, b?.out.near],
-        [a?.out.far, b?.out.far],
+        [a?.test.plain, b?.test.plain],
+        [a?.out.near?.plain, b?.out.near?.plain],
+        [a?.out.far?.plain, b?.out.far?.plain],
       ],
       tensor: 'stage5',
       k: 5,
@@ -180,7 +187,9 @@ describe('evaluate', () => {
 
   it('warns where all scores are tied', async () => {
     const flat = (name: string, rows: number) => feature(name, TWO_CLASSES(Array(rows).fill(1)), Array(rows).fill(0));
-    const members = [{ name: 'a', test: flat('tied-test', 3), out: { near: flat('tied-near', 2) } }];
+    const members = [
+      { name: 'a', arch: 'cifar-resnet18-w16', test: flat('tied-test', 3), out: { near: flat('tied-near', 2) } },
+    ];
     const logs: string[] = [];
     const found = await evaluate(
       input({ members, ensembles: [] }),
@@ -267,7 +276,7 @@ describe('evaluate, bad input', () => {
       'other classes',
       (given) => Object.assign(second(given).out, { far: feature('x', [[1, 2, 3]], [0]) }),
       'E_DATA',
-      /the number of classes is 2 in .*, but 3 in/,
+      /Modes with 2 and 3 classes have no common logits/,
     ],
     [
       'other data',
@@ -285,18 +294,18 @@ describe('evaluate, bad input', () => {
           member.test = feature(`l-${member.name}`, TWO_CLASSES([1, 2, 3]), [0, 1, 2]);
       },
       'E_DATA',
-      /Label 2 of image 2 of shapes \(a\) is not a class/,
+      /Label 2 of image 2 of shapes is not a class/,
     ],
     [
       'NaN logits',
       (given) =>
         Object.assign(given.members[0]?.out ?? {}, { near: feature('n', TWO_CLASSES([1, Number.NaN]), [0, 0]) }),
       'E_NUMERIC',
-      /Score 1 of near \(msp, mode a\) is NaN/,
+      /n\.safetensors: tensor "logits", image 1: expected finite numbers, found NaN/,
     ],
     [
       'a file that is not there',
-      (given) => Object.assign(second(given), { test: join(folder, 'none') }),
+      (given) => Object.assign(second(given), { test: { plain: join(folder, 'none') } }),
       'E_IO',
       /none cannot be read/,
     ],

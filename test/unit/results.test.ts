@@ -12,6 +12,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 describe('results', () => {
   const evaluation = (change: Partial<Evaluation> = {}): Evaluation => ({
     convention: 'reference',
+    fusion: 'paper',
     in: 'shapes',
     out: ['near'],
     arch: 'r18',

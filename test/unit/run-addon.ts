@@ -1,4 +1,5 @@
 /** An addon that does no work: what it writes has the right form, so that everything around it can be tested alone. */
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -161,13 +162,17 @@ export function fakeAddon(): FakeAddon {
           throw new ModeEnsembleError('E_DATA', `${set.path}: image 3 is no image`);
         }
         const rows = count(set) - (isOut ? fake.bad : 0);
-        for (const { output, metadata } of options.members) {
+        for (const [{ arch, outputs }, { path, metadata }] of options.members.flatMap((member) =>
+          member.outputs.map((output) => [member, output] as const),
+        )) {
+          const { classes } = arch;
+          assert.ok(outputs.length > 0);
           writeSafetensors(
-            output,
+            path,
             {
               labels: { dtype: 'I64', shape: [rows] },
               predictions: { dtype: 'I64', shape: [rows] },
-              logits: { dtype: 'F32', shape: [rows, options.arch.classes] },
+              logits: { dtype: 'F32', shape: [rows, classes] },
               stage5: { dtype: 'F32', shape: [rows, 4] },
             },
             { ...metadata, penultimate: 'stage5' },
