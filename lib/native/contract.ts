@@ -20,8 +20,17 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from './contract-data.js';
+import type {
+  FitGaussiansOptions,
+  FitGaussiansResult,
+  GaussianScoresOptions,
+  GaussianScoresResult,
+  NeighboursOptions,
+  NeighboursResult,
+} from './contract-linalg.js';
 
 export type * from './contract-data.js';
+export type * from './contract-linalg.js';
 
 export type Precision = 'float32' | 'bfloat16';
 export interface ArchOptions {
@@ -118,23 +127,6 @@ export interface ExtractResult {
   skipped: SkippedImage[];
   skippedCount: number;
   seconds: number;
-}
-
-/** Exact k-nearest-neighbour distances over stored features, fused over members before they are normalised. */
-export interface NeighboursOptions {
-  /** One feature file a member. */
-  bank: string[];
-  /** For each data set, one feature file a member, in the order of `bank`. */
-  queries: string[][];
-  /** Name of the tensor [N, D] to read in each file. */
-  tensor: string;
-  k: number;
-  threads: number;
-}
-
-export interface NeighboursResult {
-  /** For each data set, squared L2 distance of each row to its k-th nearest row of the bank. */
-  distances: Float32Array[];
 }
 
 export interface InitWeightsOptions {
@@ -338,4 +330,6 @@ export interface Addon {
     box?: Region | null,
     decode?: DecodeMode,
   ): { pixels: Uint8Array; label: number; name: string; width: number; height: number };
+  fitGaussians(options: FitGaussiansOptions, sink: (event: JobEvent) => void): NativeJob<FitGaussiansResult>;
+  gaussianScores(options: GaussianScoresOptions, sink: (event: JobEvent) => void): NativeJob<GaussianScoresResult>;
 }
