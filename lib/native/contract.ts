@@ -21,9 +21,18 @@ import type {
   VerifyResult,
 } from './contract-data.js';
 import type { ExtractOptions, ExtractResult } from './contract-extract.js';
+import type {
+  FitGaussiansOptions,
+  FitGaussiansResult,
+  GaussianScoresOptions,
+  GaussianScoresResult,
+  NeighboursOptions,
+  NeighboursResult,
+} from './contract-linalg.js';
 
 export type * from './contract-data.js';
 export type * from './contract-extract.js';
+export type * from './contract-linalg.js';
 
 export type Precision = 'float32' | 'bfloat16';
 export interface ArchOptions {
@@ -87,23 +96,6 @@ export interface TrainResult {
   seconds: number;
   /** Training images per second, validation left out, over all epochs. */
   imagesPerSecond: number;
-}
-
-/** Exact k-nearest-neighbour distances over stored features, fused over members before they are normalised. */
-export interface NeighboursOptions {
-  /** One feature file a member. */
-  bank: string[];
-  /** For each data set, one feature file a member, in the order of `bank`. */
-  queries: string[][];
-  /** Name of the tensor [N, D] to read in each file. */
-  tensor: string;
-  k: number;
-  threads: number;
-}
-
-export interface NeighboursResult {
-  /** For each data set, squared L2 distance of each row to its k-th nearest row of the bank. */
-  distances: Float32Array[];
 }
 
 export interface InitWeightsOptions {
@@ -307,4 +299,6 @@ export interface Addon {
     box?: Region | null,
     decode?: DecodeMode,
   ): { pixels: Uint8Array; label: number; name: string; width: number; height: number };
+  fitGaussians(options: FitGaussiansOptions, sink: (event: JobEvent) => void): NativeJob<FitGaussiansResult>;
+  gaussianScores(options: GaussianScoresOptions, sink: (event: JobEvent) => void): NativeJob<GaussianScoresResult>;
 }

@@ -212,6 +212,39 @@ Napi::Value trace_job(const Napi::CallbackInfo& call) {
   });
 }
 
+Napi::Value fit_gaussians_job(const Napi::CallbackInfo& call) {
+  return start_job(
+      call.Env(), sink_of(call), [options = read_fit_gaussians_options(call[0])](JobContext& context) {
+        return ResultMaker([result = fit_gaussians(options, context)](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out["stages"] = to_array(env, result.stages, [&](const GaussianFit& fit) {
+            auto item = Napi::Object::New(env);
+            item["stage"] = fit.stage;
+            item["width"] = static_cast<double>(fit.width);
+            item["rank"] = static_cast<double>(fit.rank);
+            item["condition"] = fit.condition;
+            return item;
+          });
+          return out;
+        });
+      });
+}
+
+Napi::Value gaussian_scores_job(const Napi::CallbackInfo& call) {
+  return start_job(
+      call.Env(), sink_of(call), [options = read_gaussian_scores_options(call[0])](JobContext& context) {
+        return ResultMaker([result = gaussian_scores(options, context)](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out["scores"] = to_array(env, result.scores, [&](const std::vector<double>& set) {
+            auto array = Napi::Float64Array::New(env, set.size());
+            std::copy(set.begin(), set.end(), array.Data());
+            return array;
+          });
+          return out;
+        });
+      });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   end_jobs_at_exit(env);
   exports["info"] = Napi::Function::New<guarded<info>>(env, "info");
@@ -229,6 +262,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["inspectCheckpoint"] = Napi::Function::New<guarded<inspect_job>>(env, "inspectCheckpoint");
   exports["probe"] = Napi::Function::New<guarded<probe_job>>(env, "probe");
   exports["trace"] = Napi::Function::New<guarded<trace_job>>(env, "trace");
+  exports["fitGaussians"] = Napi::Function::New<guarded<fit_gaussians_job>>(env, "fitGaussians");
+  exports["gaussianScores"] = Napi::Function::New<guarded<gaussian_scores_job>>(env, "gaussianScores");
   return exports;
 }
 

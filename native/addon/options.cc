@@ -383,4 +383,28 @@ TraceOptions read_trace_options(const Napi::Value& value) {
           fields.integer("threads")};
 }
 
+FitGaussiansOptions read_fit_gaussians_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  FitGaussiansOptions out;
+  out.train = fields.strings("train");
+  out.stages = fields.strings("stages");
+  out.classes = at_least(fields, "classes", 1);
+  if (out.classes > 1 << 20) throw Error(ErrorCode::config, "classes: expected 1 to 1048576.");
+  out.output = fields.string("output");
+  out.metadata = fields.dictionary("metadata");
+  out.threads = fields.integer("threads");
+  return out;
+}
+
+GaussianScoresOptions read_gaussian_scores_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  GaussianScoresOptions out;
+  out.statistics = fields.string("statistics");
+  out.sets = fields.list(
+      "sets", [](const Napi::Value& item, const std::string& where) { return Fields::strings(item, where); });
+  out.stages = fields.strings("stages");
+  out.threads = fields.integer("threads");
+  return out;
+}
+
 }  // namespace mode_ensemble::addon

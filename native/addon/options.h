@@ -7,6 +7,8 @@
 #include "data/load_pass.h"
 #include "data/verify.h"
 #include "extract/extract.h"
+#include "linalg/fit_gaussians.h"
+#include "linalg/gaussians.h"
 #include "linalg/neighbours.h"
 #include "models/probe.h"
 #include "models/trace.h"
@@ -51,5 +53,7 @@ ConvertOptions read_convert_options(const Napi::Value& value);
 InspectOptions read_inspect_options(const Napi::Value& value);
 ProbeOptions read_probe_options(const Napi::Value& value);
 TraceOptions read_trace_options(const Napi::Value& value);
+FitGaussiansOptions read_fit_gaussians_options(const Napi::Value& value);
+GaussianScoresOptions read_gaussian_scores_options(const Napi::Value& value);
 
 }  // namespace mode_ensemble::addon

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 export interface Tensor {
-  dtype: 'F32' | 'I64';
+  dtype: 'F16' | 'F32' | 'F64' | 'I64';
   shape: number[];
   bytes: Buffer;
 }
@@ -48,4 +48,25 @@ export function float32(shape: number[], values: Float32Array): Tensor {
 export function int64(values: readonly number[]): Tensor {
   const array = BigInt64Array.from(values, BigInt);
   return { dtype: 'I64', shape: [values.length], bytes: Buffer.from(array.buffer) };
+}
+
+export function float64(shape: number[], values: Float64Array): Tensor {
+  return { dtype: 'F64', shape, bytes: Buffer.from(values.buffer, values.byteOffset, values.byteLength) };
+}
+
+/** Numbers that float16 holds exactly: 0, or a normal number of at most 11 significant bits. */
+export function float16(shape: number[], values: ArrayLike<number>): Tensor {
+  const bits = Uint16Array.from(values, (value) => {
+    if (value === 0) return 0;
+    const exponent = Math.floor(Math.log2(Math.abs(value)));
+    const fraction = (Math.abs(value) / 2 ** exponent - 1) * 1024;
+    if (!Number.isInteger(fraction) || exponent < -14 || exponent > 15) throw new Error(`${value} is no float16`);
+    return (value < 0 ? 0x8000 : 0) | ((exponent + 15) << 10) | fraction;
+  });
+  return { dtype: 'F16', shape, bytes: Buffer.from(bits.buffer) };
+}
+
+export function doubles({ dtype, bytes }: Tensor): Float64Array {
+  if (dtype !== 'F64') throw new Error(`expected F64, found ${dtype}`);
+  return new Float64Array(new Uint8Array(bytes).buffer);
 }
