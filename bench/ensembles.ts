@@ -117,7 +117,9 @@ try {
       arch: 'made-up',
       train: write(folder, mode, 0, bank),
       test: write(folder, mode, 1, rows),
-      out: Object.fromEntries(Array.from({ length: sets }, (_, set) => [`out${set}`, write(folder, mode, set + 2, rows)])),
+      out: Object.fromEntries(
+        Array.from({ length: sets }, (_, set) => [`out${set}`, write(folder, mode, set + 2, rows)]),
+      ),
     };
   });
   const ensembles = subsetsOfSize(
