@@ -1,8 +1,8 @@
-/** What eval-clean and eval-ood share. */
+/** What eval-clean, eval-ood and extract share. */
 
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
-import type { Precision } from '../native/contract.js';
+import type { Precision, Storage } from '../native/contract.js';
 import type { CheckpointSettings } from '../run/run-checkpoints.js';
 import {
   addMachineOptions,
@@ -19,7 +19,7 @@ import {
 } from './options.js';
 
 /** Where features are kept that belong to no run. */
-const DEFAULT_FEATURES = 'runs/cache/features';
+export const DEFAULT_FEATURES = 'runs/cache/features';
 
 export interface EvaluationFlags extends MachineFlags, SuiteFlags, TransformFlags {
   checkpoint?: string[];
@@ -31,6 +31,7 @@ export interface EvaluationFlags extends MachineFlags, SuiteFlags, TransformFlag
   features: string;
   batchSize: number;
   precision: Precision;
+  storage: Storage;
   skipBadImages?: true;
   json?: true;
 }
@@ -45,7 +46,8 @@ export function addEvaluationOptions(command: Command): Command {
     .addOption(fieldOption('--width <n>', 'width', 'channels of the first stage, with --arch'))
     .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
-    .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'));
+    .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'))
+    .addOption(fieldOption('--storage <name>', 'storage', 'of stored features: float32 or float16').default('float32'));
   addMachineOptions(command).option(
     '--preprocessing <arch>',
     'preprocess as for that architecture, not as the checkpoints say',
@@ -65,6 +67,7 @@ export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
   return {
     ...{ in: inSpec, suite, data, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages },
     transform: transformOverrides(flags),
+    storage: flags.storage,
     checkpoints: checkpoint,
     threads,
     workers,

@@ -7,6 +7,8 @@ import { addData } from './data.js';
 import { addDoctor } from './doctor.js';
 import { addEvalClean } from './eval-clean.js';
 import { addEvalOod } from './eval-ood.js';
+import { addExtract } from './extract.js';
+import { addFeatures } from './features.js';
 import { addModels } from './models.js';
 import { addRun } from './run.js';
 import { addTrain } from './train.js';
@@ -20,6 +22,8 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addTrain,
   addEvalClean,
   addEvalOod,
+  addExtract,
+  addFeatures,
   addConvert,
 ];
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, unlink } from 'node:fs/promises';
+import { constants, copyFile, link, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ModeEnsembleError } from './errors.js';
 
@@ -57,6 +57,26 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     throw ioError(error, path, 'written');
   }
   await syncFolder(dirname(path));
+}
+
+/**
+ * Gives a file a second name, whole or not at all; what was at `to` before is replaced. Where the file system has no hard
+ * links, or the names lie in different ones, the file is copied.
+ *
+ * @throws ModeEnsembleError E_IO, one sentence that names `to`
+ */
+export async function linkFileAtomic(from: string, to: string): Promise<void> {
+  const temporary = temporaryName(to);
+  try {
+    await link(from, temporary).catch(() => copyFile(from, temporary, constants.COPYFILE_EXCL));
+    await rename(temporary, to);
+    // Renaming one name of a file to another one of it does nothing.
+    await unlink(temporary).catch(() => {});
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw ioError(error, to, 'written');
+  }
+  await syncFolder(dirname(to));
 }
 
 /** Makes the rename itself durable. Not every system lets a folder be opened, and the file is whole either way. */

@@ -99,6 +99,7 @@ export const fields = {
   decode: z.enum(['exact', 'fast'], { error: 'exact or fast' }),
   flip: flag(),
   precision,
+  storage: z.enum(['float32', 'float16'], { error: 'float32 or float16' }),
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
   k: count(),
@@ -152,6 +153,8 @@ export const evaluateSchema = z.strictObject(
   {
     batchSize: fields.batchSize.default(256),
     precision: fields.precision.default('float32'),
+    /** The type in which features are stored; logits are float32. */
+    storage: fields.storage.default('float32'),
     detectors: z
       .array(detector, { error: 'a list of detectors' })
       .min(1, 'a list of at least one detector')

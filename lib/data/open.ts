@@ -12,6 +12,8 @@ import { type DataSpec, parseDataSpec, READERS, type Split } from './spec.js';
 /** A data set that native code holds open. It keeps memory until it is disposed of. */
 export interface DataSet extends Disposable {
   readonly name: string;
+  /** Its reader, and of a built-in set what is drawn: `folder`, `builtin:shapes`. Wherever it lies, this is the same. */
+  readonly reader: string;
   /** Images, before any bad one is passed over. */
   readonly count: number;
   /** Names of the classes, in label order; for sets without labels the names of the sub-folders. */
@@ -84,7 +86,8 @@ export async function openData(spec: DataSpec | string, settings: OpenDataSettin
     if (isOpen) addon.disposeData(handle);
     isOpen = false;
   };
-  return { name, count, classes, fingerprint, handle, skipBadImages, dispose, [Symbol.dispose]: dispose };
+  const about = { name, reader: reader === 'builtin' ? `builtin:${path}` : reader, count, classes, fingerprint };
+  return { ...about, handle, skipBadImages, dispose, [Symbol.dispose]: dispose };
 }
 
 /** The part to take: what the spec says, else what is asked for, else what is usual. */

@@ -2,6 +2,7 @@
  * A strict reader for safetensors (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header
  * length, a JSON header, then the tensors' bytes. Everything the header says is checked before memory is taken for it.
  */
+import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { ModeEnsembleError } from '../config/errors.js';
@@ -45,7 +46,10 @@ export interface Safetensors {
   path: string;
   tensors: ReadonlyMap<string, TensorInfo>;
   metadata: Readonly<Record<string, string>>;
+  /** Follows the file where another one with the same key and header took its place. */
   identity: string;
+  /** SHA-256 of the header. */
+  header: string;
 }
 
 /**
@@ -56,16 +60,24 @@ export interface Safetensors {
 export async function openSafetensors(path: string): Promise<Safetensors> {
   return withFile(path, async (file, size, identity) => {
     if (size < 8) throw damaged(path, `expected at least 8 bytes, found ${size}`);
-    const length = Number(Buffer.from(await readRange(file, path, 0, 8)).readBigUInt64LE());
-    if (length > size - 8 || length > MAX_HEADER) {
-      const most = Math.min(size - 8, MAX_HEADER);
-      throw damaged(path, `byte 0: expected a header of at most ${most} bytes, found a length of ${length}`);
-    }
-    const bytes = await readRange(file, path, 8, 8 + length);
+    const bytes = await readHeader(file, path, size);
     const header = parseHeader(path, bytes);
-    const { tensors, metadata } = checkHeader(path, header, 8 + length, size);
-    return { path, tensors, metadata, identity };
+    const { tensors, metadata } = checkHeader(path, header, 8 + bytes.byteLength, size);
+    return { path, tensors, metadata, identity, header: sha256(bytes) };
   });
+}
+
+async function readHeader(file: FileHandle, path: string, size: number): Promise<ArrayBuffer> {
+  const length = Number(Buffer.from(await readRange(file, path, 0, 8)).readBigUInt64LE());
+  if (length > size - 8 || length > MAX_HEADER) {
+    const most = Math.min(size - 8, MAX_HEADER);
+    throw damaged(path, `byte 0: expected a header of at most ${most} bytes, found a length of ${length}`);
+  }
+  return readRange(file, path, 8, 8 + length);
+}
+
+function sha256(bytes: ArrayBuffer): string {
+  return createHash('sha256').update(new Uint8Array(bytes)).digest('hex');
 }
 
 /** One float32 or float16 tensor, as float32 and a copy of its own. @throws ModeEnsembleError E_DATA, E_IO */
@@ -91,6 +103,34 @@ export async function readRows(file: Safetensors, name: string, first: number, c
   return toFloat32(await readTensor(file, begin + first * bytes, begin + (first + count) * bytes, item), dtype);
 }
 
+/** Types of which readElements makes numbers. */
+export const NUMBERS: readonly string[] = ['F16', 'F32', 'F64', 'I64'];
+
+/**
+ * Some elements of a tensor, as they lie one after another, whatever its shape: so that a tensor of any shape can be read
+ * through in bounded memory.
+ *
+ * @param tensor of a type in NUMBERS
+ * @param first the first element, of `count`
+ * @throws ModeEnsembleError E_DATA, E_IO
+ */
+export async function readElements(
+  file: Safetensors,
+  { dtype, begin }: TensorInfo,
+  first: number,
+  count: number,
+): Promise<Float32Array | Float64Array | BigInt64Array> {
+  const item = DTYPES[dtype] as number;
+  const bytes = await readTensor(file, begin + first * item, begin + (first + count) * item, item);
+  if (dtype === 'I64') return new BigInt64Array(bytes);
+  return dtype === 'F64' ? new Float64Array(bytes) : toFloat32(bytes, dtype);
+}
+
+/** Elements of a tensor. */
+export function elementsOf({ shape }: TensorInfo): number {
+  return shape.reduce((product, side) => product * side, 1);
+}
+
 /** The entry of a float32 or float16 tensor. */
 export function floatInfo(file: Safetensors, name: string, dimensions?: number): TensorInfo {
   return tensorInfo(file, name, file.tensors.get(name)?.dtype === 'F16' ? 'F16' : 'F32', dimensions);
@@ -98,8 +138,15 @@ export function floatInfo(file: Safetensors, name: string, dimensions?: number):
 
 function toFloat32(bytes: ArrayBuffer, dtype: string): Float32Array {
   if (dtype === 'F32') return new Float32Array(bytes);
-  return Float32Array.from(new Uint16Array(bytes), halfToNumber);
+  halves ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => halfToNumber(bits));
+  const items = new Uint16Array(bytes);
+  const values = new Float32Array(items.length);
+  for (let i = 0; i < items.length; i++) values[i] = halves[items[i] as number] as number;
+  return values;
 }
+
+/** The value of each of the 65,536 float16; made when it is first needed. */
+let halves: Float32Array | undefined;
 
 /** IEEE 754 binary16: sign, five bits of exponent with a bias of 15, ten bits of fraction. */
 function halfToNumber(bits: number): number {
@@ -140,8 +187,8 @@ export function tensorInfo(file: Safetensors, name: string, dtype: string, dimen
 
 /** Bytes of a tensor, items of `item` bytes in this machine's order. */
 async function readTensor(file: Safetensors, begin: number, end: number, item: number): Promise<ArrayBuffer> {
-  return withFile(file.path, async (handle, _size, identity) => {
-    if (identity !== file.identity) throw damaged(file.path, 'it was replaced or changed while it was being read');
+  return withFile(file.path, async (handle, size, identity) => {
+    await followIdentity(file, handle, size, identity);
     const bytes = await readRange(handle, file.path, begin, end);
     if (endianness() === 'BE') {
       const view = Buffer.from(bytes);
@@ -151,6 +198,18 @@ async function readTensor(file: Safetensors, begin: number, end: number, item: n
     }
     return bytes;
   });
+}
+
+/**
+ * Another process that makes the same features at the same time puts its file in the place of the one that is being read.
+ * A key stands for a content, so a file with the same header, key included, is as good. Any other change is an error.
+ */
+async function followIdentity(file: Safetensors, handle: FileHandle, size: number, identity: string): Promise<void> {
+  if (identity === file.identity) return;
+  const isSame =
+    file.metadata.key !== undefined && size >= 8 && sha256(await readHeader(handle, file.path, size)) === file.header;
+  if (!isSame) throw damaged(file.path, 'it was replaced or changed while it was being read');
+  file.identity = identity;
 }
 
 async function withFile<T>(

@@ -12,10 +12,9 @@ import {
   type Safetensors,
   tensorInfo,
 } from './safetensors.js';
+import { finalName, LEFTOVER_MS } from './temporary.js';
 
 const KEY = /^[0-9a-f]{64}$/;
-const LEFTOVER = /\.tmp-\d+/;
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** One mode's outputs on one data set, in data-set order. Tensors are read when asked for and not kept. */
 export class FeatureFile {
@@ -65,6 +64,11 @@ export class FeatureFile {
   /** Shape of any tensor in the file; undefined where there is none of that name. */
   shape(name: string): readonly number[] | undefined {
     return this.file.tensors.get(name)?.shape;
+  }
+
+  /** Type and shape of each tensor, by name. */
+  get tensors(): Record<string, { dtype: string; shape: readonly number[] }> {
+    return Object.fromEntries([...this.file.tensors].map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
   }
 
   logits(): Promise<Float32Array> {
@@ -164,11 +168,11 @@ export class FeatureStore {
   async sweep(now: number = Date.now()): Promise<string[]> {
     const removed: string[] = [];
     for (const name of await this.names()) {
-      if (!LEFTOVER.test(name)) continue;
+      if (finalName(name) === undefined) continue;
       const path = join(this.folder, name);
       try {
         const info = await stat(path);
-        if (!info.isFile() || now - info.mtimeMs <= DAY_MS) continue;
+        if (!info.isFile() || now - info.mtimeMs <= LEFTOVER_MS) continue;
         await unlink(path);
         removed.push(name);
       } catch (error) {

@@ -1,9 +1,9 @@
 import type { DataSet } from '../data/open.js';
 import type { Services } from '../detectors/index.js';
-import { EXTRACTOR_VERSION, featureKey } from '../features/key.js';
+import { EXTRACTOR_VERSION, featureKey, featureMetadata } from '../features/key.js';
 import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
-import { archOptions, type ModeArch } from '../modes/arch.js';
+import { archOptions, type ModeArch, SCRIPT } from '../modes/arch.js';
 import type { Addon, Precision, SkippedImage, Storage, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
@@ -55,6 +55,8 @@ export interface ExtractedFeatures {
   /** Feature files made now, and those that were there. */
   made: number;
   reused: number;
+  /** Paths of those that were made now. */
+  madePaths: string[];
   /** Images passed over because they cannot be decoded, by the set's name; sets without any are left out. */
   skipped: Record<string, number>;
   /** These images and what is wrong with them, the first hundred; those of files that an earlier version made are not known. */
@@ -76,7 +78,7 @@ export function servicesOf(addon: Addon): Services {
 export async function extractFeatures(settings: ExtractSettings, hooks: StageHooks = {}): Promise<ExtractedFeatures> {
   const { members, sets, store } = settings;
   await store.sweep();
-  const result: ExtractedFeatures = { members: [], made: 0, reused: 0, skipped: {}, skippedImages: {} };
+  const result: ExtractedFeatures = { members: [], made: 0, reused: 0, madePaths: [], skipped: {}, skippedImages: {} };
   const extract = (set: DataSet, label: string, passes: readonly Pass[]) =>
     extractSet(settings, set, label, passes, result, hooks);
   const test = await extract(sets.test, `${sets.test.name} (test)`, settings.passes);
@@ -99,6 +101,7 @@ interface Wanted {
   pass: Pass;
   key: string;
   path: string;
+  metadata: Record<string, string>;
   isThere: boolean;
 }
 
@@ -122,9 +125,12 @@ async function extractSet(
     members.flatMap((member) =>
       passes.map(async (pass): Promise<Wanted> => {
         const source = { weights: member.weightsHash, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
-        const key = featureKey({ ...source, arch: network, pass, storage });
+        const whole = { ...source, arch: network, pass, storage };
+        const key = featureKey(whole);
+        // A module's id is its file's name, which is no content.
+        const metadata = featureMetadata(whole, { arch: arch.name === SCRIPT ? SCRIPT : arch.id, data: set.reader });
         const isThere = await store.has(key, (reason) => told(`${reason} It is made again.`));
-        return { member, pass, key, path: store.path(key), isThere };
+        return { member, pass, key, path: store.path(key), metadata, isThere };
       }),
     ),
   );
@@ -133,13 +139,14 @@ async function extractSet(
     ({ key, isThere }, index) => !isThere && files.findIndex((other) => other.key === key) === index,
   );
   result.made += missing.length;
+  result.madePaths.push(...missing.map(({ path }) => path));
   result.reused += files.length - missing.length;
   if (missing.length > 0) {
     hooks.onStage?.(`extract ${label}`);
     const outputsOf = (member: ExtractedMember) =>
       missing
         .filter((file) => file.member === member)
-        .map(({ pass, key, path }) => ({ pass, path, storage, metadata: { key, fingerprint } }));
+        .map(({ pass, path, metadata }) => ({ pass, path, storage, metadata }));
     const { skipped } = await startJob(
       (sink) =>
         addon.extract(

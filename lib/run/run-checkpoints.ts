@@ -11,7 +11,7 @@ import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
 import { accuracy, type Summary, summarize } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
-import type { Addon, Precision, SkippedImage } from '../native/contract.js';
+import type { Addon, Precision, SkippedImage, Storage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, defaultsFor, needsTrainFeatures, passesOf } from './experiment.js';
@@ -49,6 +49,8 @@ export interface CheckpointSettings {
   features: string;
   batchSize: number;
   precision: Precision;
+  /** The type in which features are stored; default: float32. */
+  storage?: Storage | undefined;
   threads: number;
   workers: number;
   skipBadImages?: boolean | undefined;
@@ -174,7 +176,7 @@ export async function evaluateOod(
  * The detectors asked for, or all; those that need what the networks do not give, or training data that is missing, are
  * refused, or left out.
  */
-function usableDetectors(
+export function usableDetectors(
   asked: DetectorChoice[] | undefined,
   { hasPenultimate, members, transform }: CheckpointSet,
   sets: ChosenSets,
@@ -213,7 +215,7 @@ function usableDetectors(
 }
 
 /** Looks names up, opens the checkpoints, and makes sure that features can be written; no data set is opened yet. */
-async function prepare(
+export async function prepare(
   settings: CheckpointSettings & Pick<Partial<OodSettings>, 'out'>,
   needsOut: boolean,
   hooks: StageHooks,
@@ -221,7 +223,7 @@ async function prepare(
   const { checkpoints, arch, width, preprocessing, transform, features } = settings;
   const { in: own, out, suite, data = 'data', root } = settings;
   const name = (field: string) => nameField(settings, field);
-  const sets = chooseSets({ in: own, out: needsOut ? out : [], suite, data, root, needsOut }, name);
+  const sets = chooseSets({ in: own, out, suite, data, root, needsOut }, name);
   if (needsOut) tellMissing(sets, hooks);
   const addon = settings.addon ?? getAddon();
   hooks.onStage?.('open');
@@ -233,11 +235,11 @@ async function prepare(
   return { sets, modes };
 }
 
-function nameField(settings: CheckpointSettings, field: string): string {
+export function nameField(settings: CheckpointSettings, field: string): string {
   return settings.nameField?.(field) ?? field;
 }
 
-function opening(
+export function opening(
   settings: CheckpointSettings,
   { where, root }: Pick<ChosenSet, 'where' | 'root'>,
   hooks: StageHooks,
@@ -247,14 +249,14 @@ function opening(
   return { root, skipBadImages, threads, addon, signal, onProgress, onLog, where };
 }
 
-async function openTest(settings: CheckpointSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
+export async function openTest(settings: CheckpointSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
   const { spec } = sets.in;
   const set = await openData(spec, { ...opening(settings, sets.in, hooks), split: 'test', allowWhole: true });
   tellIncomplete(sets.suite?.test, set, hooks);
   return set;
 }
 
-async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
+export async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
   const { spec, where } = sets.in;
   if (settings.train !== undefined) {
     const place = { where: nameField(settings, 'train'), root: settings.root };
@@ -269,7 +271,7 @@ async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHo
   return set;
 }
 
-async function extract(
+export async function extract(
   settings: CheckpointSettings,
   modes: CheckpointSet,
   sets: { train?: DataSet | undefined; test: DataSet; out: readonly DataSet[] },
@@ -278,11 +280,14 @@ async function extract(
 ) {
   const classes = modes.classes ?? sets.test.classes;
   for (const set of sets.train ? [sets.test, sets.train] : [sets.test]) requireClasses(set, classes);
-  const { batchSize, precision, threads, workers, addon } = settings;
+  const { batchSize, precision, storage, threads, workers, addon } = settings;
   const { arch, members, transform } = modes;
   const store = new FeatureStore(settings.features);
   const network = { arch, classes: classes.length, members, transform };
-  return extractFeatures({ ...network, sets, passes, store, batchSize, precision, threads, workers, addon }, hooks);
+  return extractFeatures(
+    { ...network, sets, passes, storage, store, batchSize, precision, threads, workers, addon },
+    hooks,
+  );
 }
 
 /** Labels can only be compared where the data has the classes the networks were trained on. */

@@ -182,6 +182,7 @@ function extract(
       store: new FeatureStore(folder.features),
       batchSize: settings.batchSize,
       precision: settings.precision,
+      storage: settings.storage,
       threads,
       workers,
       addon,

@@ -26,18 +26,18 @@ at::Tensor fused(const std::vector<std::string>& files, const std::string& tenso
     const MappedFile file(path);
     const auto header = parse_safetensors(path, file.data(), file.size());
     const auto* entry = header.find(tensor);
-    if (!entry || entry->dtype != "F32" || entry->shape.size() != 2)
+    if (!entry || (entry->dtype != "F32" && entry->dtype != "F16") || entry->shape.size() != 2)
       throw Error(ErrorCode::data,
-                  path + ": expected a float32 tensor \"" + tensor + "\" [N, D], found " +
+                  path + ": expected a float32 or float16 tensor \"" + tensor + "\" [N, D], found " +
                       (entry ? entry->dtype + " with " + std::to_string(entry->shape.size()) + " dimensions."
                              : std::string("none.")));
     if (entry->shape[1] == 0)
       throw Error(ErrorCode::data,
                   path + ": expected features in \"" + tensor + "\", found rows of width 0.");
     const auto rows = at::from_blob(const_cast<uint8_t*>(file.data()) + header.data_offset + entry->begin,
-                                    entry->shape, at::kFloat);
+                                    entry->shape, entry->dtype == "F16" ? at::kHalf : at::kFloat);
     if (!sum.defined())
-      sum = rows.clone();
+      sum = rows.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
     else if (sum.sizes() != rows.sizes())
       throw Error(ErrorCode::data, path + ": expected \"" + tensor + "\" of the first member's shape (" +
                                        std::to_string(sum.size(0)) + " rows), found " +

@@ -19,6 +19,8 @@ namespace {
   throw Error(ErrorCode::io, path + ": " + what + ": " + std::strerror(error) + ".");
 }
 
+constexpr int kMostNames = 10000;
+
 std::string folder_of(const std::string& path) {
   const auto slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -29,8 +31,13 @@ std::string folder_of(const std::string& path) {
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   static std::atomic<unsigned> counter{0};
-  temporary_ = path_ + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
-  fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  // A name may be taken: by a process of this number on another machine or in another container, or by what
+  // one left that was killed.
+  for (int attempt = 0; attempt < kMostNames; ++attempt) {
+    temporary_ = path_ + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
+    fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd_ >= 0 || errno != EEXIST) break;
+  }
   if (fd_ < 0) fail("cannot be written", path_, errno);
 }
 

@@ -5,8 +5,8 @@
 
 namespace mode_ensemble {
 
-// Writes to a temporary name beside `path`; commit() syncs and renames. Without commit() nothing stays
-// behind.
+// Writes to a temporary name beside `path`, which no other process has; commit() syncs and renames. Without
+// commit() nothing stays behind.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);

@@ -103,7 +103,7 @@ describe('k nearest neighbours', () => {
       );
     assert.match((await run({ k: 6 })).message, /^k: expected 1 to the number of training features, 5, found 6\.$/);
     assert.match((await run({ queries: [[other]] })).message, /width 8 as in the training set, found 4/);
-    assert.match((await run({ tensor: 'g' })).message, /expected a float32 tensor "g" \[N, D\], found none/);
+    assert.match((await run({ tensor: 'g' })).message, /expected a float32 or float16 tensor "g" \[N, D\], found none/);
     assert.equal((await run({ bank: ['/nowhere'] })).code, 'E_IO');
     assert.match((await run({ bank: [empty], queries: [[empty]] })).message, /in "f", found rows of width 0/);
     assert.match((await run({ queries: [[path, path]] })).message, /expected 1 feature files a set, found 2/);

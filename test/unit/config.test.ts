@@ -42,7 +42,13 @@ test('the least experiment is completed with the recipe of the paper', () => {
       flip: true,
       precision: 'float32',
     },
-    evaluate: { batchSize: 256, precision: 'float32', detectors: ['msp', 'energy', 'knn'], ensembles: 'all' },
+    evaluate: {
+      batchSize: 256,
+      precision: 'float32',
+      storage: 'float32',
+      detectors: ['msp', 'energy', 'knn'],
+      ensembles: 'all',
+    },
     skipBadImages: false,
     threads: availableParallelism(),
     workers: 2,
@@ -108,7 +114,7 @@ const FAULTS: readonly [what: string, text: string, sentence: string][] = [
   [
     'an unknown key like no other',
     `${LEAST}evaluate: {xyzxyz: 3}`,
-    'x.yaml: evaluate.xyzxyz: unknown key; known are batchSize, precision, detectors, ensembles',
+    'x.yaml: evaluate.xyzxyz: unknown key; known are batchSize, precision, storage, detectors, ensembles',
   ],
   [
     'a mistyped key whose right form is required',
