@@ -9,11 +9,12 @@ import {
 } from '../detectors/index.js';
 import { joinMembers, MEMBER_SEPARATOR, meanOverModes, resolveSubsets } from '../ensemble/index.js';
 import { FeatureFile } from '../features/index.js';
-import { accuracy, type ConventionName, measure } from '../metrics/index.js';
+import { accuracy } from '../metrics/index.js';
 import type { ProgressEvent } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import type { AccuracyRow, Evaluation, EvaluationInput, MemberFeatures, ResultRow, ScoreSet } from './types.js';
+import { measureAll } from './measure.js';
+import type { AccuracyRow, Evaluation, EvaluationInput, MemberFeatures, ScoreSet } from './types.js';
 
 export type EvaluateHooks = Pick<JobHooks, 'signal' | 'onProgress' | 'onLog'>;
 
@@ -88,7 +89,7 @@ export async function evaluate(
       const context = setContext(set, subset, () => Promise.resolve(mean));
       for (const { detector, parameters } of onLogits) {
         const [found] = await detector.score({ ...base, sets: [context], train: [], parameters });
-        scores.set(scoreKey(detector, index, setIndex), found as Float64Array);
+        scores.set(scoreKey(detector.name, index, setIndex), found as Float64Array);
         progress.add(set.count);
       }
     }
@@ -105,19 +106,18 @@ export async function evaluate(
         train: detector.needs.fit === 'train' ? subset.places.map((place) => train[place] as FeatureFile) : [],
         parameters,
       });
-      for (const [setIndex, values] of found.entries()) scores.set(scoreKey(detector, index, setIndex), values);
+      for (const [setIndex, values] of found.entries()) scores.set(scoreKey(detector.name, index, setIndex), values);
       progress.add(rows);
     }
   }
 
-  const scoreOf = (detector: Detector, subset: number, set: number) =>
+  const scoresOf = (detector: string, subset: number, set: number) =>
     scores.get(scoreKey(detector, subset, set)) as Float64Array;
-  const measured = await measureAll(input, choices, subsets, outNames, scoreOf, hooks);
+  const about = { in: input.in, out: outNames, arch: input.arch };
+  const scored = { ...about, detectors: choices.map(({ detector }) => detector.name), subsets, scoresOf };
+  const measured = await measureAll(scored, hooks);
   return {
-    convention: CONVENTION,
-    in: input.in,
-    out: outNames,
-    arch: input.arch,
+    ...about,
     accuracy: accuracies,
     ...measured,
     scores: choices.flatMap(({ detector }) =>
@@ -125,60 +125,12 @@ export async function evaluate(
         (subset, index): ScoreSet => ({
           detector: detector.name,
           members: subset.members,
-          in: scoreOf(detector, index, 0),
-          out: Object.fromEntries(outNames.map((name, i) => [name, scoreOf(detector, index, i + 1)])),
+          in: scoresOf(detector.name, index, 0),
+          out: Object.fromEntries(outNames.map((name, i) => [name, scoresOf(detector.name, index, i + 1)])),
         }),
       ),
     ),
   };
-}
-
-const CONVENTION: ConventionName = 'reference';
-
-/** Rows by OoD set, then detector, then subset: as results.csv is read. */
-async function measureAll(
-  input: EvaluationInput,
-  choices: readonly Choice[],
-  subsets: readonly Subset[],
-  outNames: readonly string[],
-  scoreOf: (detector: Detector, subset: number, set: number) => Float64Array,
-  hooks: EvaluateHooks,
-): Promise<{ rows: ResultRow[]; warnings: string[] }> {
-  const rows: ResultRow[] = [];
-  const warnings: string[] = [];
-  for (const [outIndex, out] of outNames.entries()) {
-    for (const { detector } of choices) {
-      for (const [index, { kind, members }] of subsets.entries()) {
-        await turn(hooks.signal);
-        const of = `(${detector.name}, ${kind} ${joinMembers(members)})`;
-        const inScores = scoreOf(detector, index, 0);
-        const outScores = scoreOf(detector, index, outIndex + 1);
-        const found = measure(inScores, outScores, {
-          convention: CONVENTION,
-          names: { in: `${input.in} ${of}`, out: `${out} ${of}` },
-        });
-        for (const message of found.warnings) {
-          warnings.push(message);
-          hooks.onLog?.({ type: 'log', level: 'warning', message });
-        }
-        rows.push({
-          in: input.in,
-          out,
-          arch: input.arch,
-          detector: detector.name,
-          kind,
-          members: joinMembers(members),
-          n_in: inScores.length,
-          n_out: outScores.length,
-          auroc: found.auroc,
-          aupr_in: found.aupr_in,
-          aupr_out: found.aupr_out,
-          fpr95: found.fpr95,
-        });
-      }
-    }
-  }
-  return { rows, warnings };
 }
 
 function checkNames(input: EvaluationInput): string[] {
@@ -302,8 +254,8 @@ function accuracyRow(subset: Subset, mean: Float64Array, labels: Int32Array, set
   return { kind: subset.kind, members, ...accuracy(mean, labels, set.classes, `${name} (${members})`) };
 }
 
-function scoreKey(detector: Detector, subset: number, set: number): string {
-  return `${detector.name}/${subset}/${set}`;
+function scoreKey(detector: string, subset: number, set: number): string {
+  return `${detector}/${subset}/${set}`;
 }
 
 /** Lets timers and signals run, then stops if asked to. */
