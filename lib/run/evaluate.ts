@@ -115,7 +115,7 @@ export async function evaluate(
     scores.get(scoreKey(detector, subset, set)) as Float64Array;
   const about = { in: input.in, out: outNames, arch: input.arch };
   const scored = { ...about, detectors: choices.map(({ detector }) => detector.name), subsets, scoresOf };
-  const measured = await measureAll(scored, hooks);
+  const measured = await measureAll(scored, input, hooks);
   return {
     ...about,
     accuracy: accuracies,
