@@ -89,6 +89,7 @@ export type {
   DetectorChoice,
   Evaluation,
   EvaluationInput,
+  GainIntervals,
   MemberFeatures,
   ResultRow,
   ScoreSet,

@@ -8,13 +8,12 @@ import { resultsCsv, resultsJson, writeScores } from '../run/results.js';
 import { evaluateOod } from '../run/run-checkpoints.js';
 import type { CommandContext } from './context.js';
 import { addEvaluationOptions, checkpointSettings, type EvaluationFlags } from './evaluation.js';
-import { collect, collectList, fieldOption, splitList } from './options.js';
+import { addMeasureOptions, collect, collectList, fieldOption, type MeasureFlags } from './options.js';
 
-interface Flags extends EvaluationFlags {
+interface Flags extends EvaluationFlags, MeasureFlags {
   out?: string[];
   train?: string;
   detector?: string[];
-  ensemble?: string[][];
   k?: number;
   scores?: string;
   csv?: string;
@@ -33,19 +32,16 @@ export function addEvalOod(program: Command, context: CommandContext): void {
       'training data for detectors that learn from it (default: the train part of --in or --suite)',
     )
     .option('--detector <list>', `detectors: ${known.join(', ')} (default: all)`, collectList)
-    .addOption(fieldOption('--k <n>', 'k', 'neighbour of the knn detector (default: 50)'))
-    .option(
-      '--ensemble <list>',
-      'members of an ensemble, for instance 1000,1200; may be given many times (default: all together)',
-      (text: string, before: string[][] = []) => [...before, splitList(text)],
-    )
+    .addOption(fieldOption('--k <n>', 'k', 'neighbour of the knn detector (default: 50)'));
+  addMeasureOptions(command)
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
     .option('--csv <file>', 'also write the results as results.csv')
     .addHelpText(
       'after',
       `
 A member is named by its seed, or by its file or folder where the checkpoints do not say different seeds. A suite is an
-in-distribution set and the OoD sets it is set against; "mode-ensemble data ls" shows which of them are there.
+in-distribution set and the OoD sets it is set against; "mode-ensemble data ls" shows which of them are there. Intervals
+draw the same images for all modes and ensembles, so that what an ensemble gains over its modes has an interval too.
 
 Examples:
   $ M=runs/builtin/modes/cifar-resnet18-w16
@@ -53,16 +49,17 @@ Examples:
       --checkpoint $M/seed-1000/checkpoint.safetensors --checkpoint $M/seed-1100/checkpoint.safetensors
   $ mode-ensemble eval-ood --in cifar10:data/cifar-10-batches-bin --out Textures=folder:data/dtd/images \\
       --checkpoint a.safetensors --checkpoint b.safetensors --k 20 --csv ood.csv --json
+  $ mode-ensemble eval-ood --in builtin:shapes --out builtin:blends --detector msp --convention openood --intervals \\
+      --checkpoint $M/seed-1000/checkpoint.safetensors --checkpoint $M/seed-1100/checkpoint.safetensors
   $ mode-ensemble eval-ood --suite cifar10 --data ~/data --checkpoint a.safetensors --checkpoint b.safetensors`,
     )
     .action((flags: Flags) => evalOod(flags, context));
 }
 
 async function evalOod(flags: Flags, context: CommandContext): Promise<void> {
-  const { out, train, scores, csv } = flags;
-  const ensembles = flags.ensemble ?? ('all' as const);
+  const { out, train, scores, csv, convention } = flags;
   context.kept = flags.features;
-  const settings = { ...checkpointSettings(flags), out, train, detectors: detectorsOf(flags), ensembles };
+  const settings = { ...checkpointSettings(flags), out, train, detectors: detectorsOf(flags), convention };
   const { evaluation, ...images } = await evaluateOod(settings, context.hooks);
   if (scores !== undefined) await writeScores(scores, evaluation);
   if (csv !== undefined) await writeFileAtomic(csv, resultsCsv(evaluation.rows));

@@ -5,13 +5,18 @@ import type { Command } from 'commander';
 import type { Precision, Storage } from '../native/contract.js';
 import type { CheckpointSettings } from '../run/run-checkpoints.js';
 import {
+  addEnsembleOptions,
   addMachineOptions,
   addSuiteOptions,
   addTransformOptions,
   checkSuite,
   collect,
   DEFAULT_DATA,
+  type EnsembleFlags,
+  ensemblesOf,
   fieldOption,
+  type IntervalFlags,
+  intervalsOf,
   type MachineFlags,
   type SuiteFlags,
   type TransformFlags,
@@ -21,7 +26,7 @@ import {
 /** Where features are kept that belong to no run. */
 export const DEFAULT_FEATURES = 'runs/cache/features';
 
-export interface EvaluationFlags extends MachineFlags, SuiteFlags, TransformFlags {
+export interface EvaluationFlags extends MachineFlags, SuiteFlags, TransformFlags, EnsembleFlags, IntervalFlags {
   checkpoint?: string[];
   preprocessing?: string;
   in?: string;
@@ -52,16 +57,18 @@ export function addEvaluationOptions(command: Command): Command {
     '--preprocessing <arch>',
     'preprocess as for that architecture, not as the checkpoints say',
   );
+  addEnsembleOptions(command);
   return addTransformOptions(command)
     .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')
     .option('--json', 'print the results as JSON');
 }
 
 /** Fields that are called otherwise on the command line. */
-const FLAG_OF: Record<string, string> = { detectors: '--detector', ensembles: '--ensemble' };
+const FLAG_OF: Record<string, string> = { detectors: '--detector' };
 
 export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
   checkSuite(flags);
+  const ensembles = flags.ensemble === undefined && flags.ensembleSize !== undefined ? '--ensemble-size' : '--ensemble';
   const { checkpoint = [], threads = availableParallelism(), workers = 2, suite, data = DEFAULT_DATA } = flags;
   const { in: inSpec, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages } = flags;
   return {
@@ -71,6 +78,8 @@ export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
     checkpoints: checkpoint,
     threads,
     workers,
-    nameField: (field) => FLAG_OF[field] ?? `--${field}`,
+    ensembles: ensemblesOf(flags),
+    intervals: intervalsOf(flags),
+    nameField: (field) => (field === 'ensembles' ? ensembles : FLAG_OF[field]) ?? `--${field}`,
   };
 }

@@ -5,6 +5,8 @@ import { check, checkList, checkText } from '../config/check.js';
 import { ConfigError } from '../config/errors.js';
 import { fields, type TrainSettings, type TransformSettings, trainSchema } from '../config/schema.js';
 import { SUITES } from '../data/suites.js';
+import { CONVENTION_NAMES, type ConventionName, DEFAULT_INTERVALS, type IntervalSettings } from '../metrics/index.js';
+import type { EnsembleWish } from '../run/experiment.js';
 
 type FieldName = keyof typeof fields;
 
@@ -130,6 +132,78 @@ export function checkSuite({ suite, data }: SuiteFlags): void {
   if (suite === undefined && data !== undefined) {
     throw new ConfigError('--data: expected --suite with it, found none');
   }
+}
+
+export interface IntervalFlags {
+  intervals?: number;
+  intervalLevel?: number;
+  intervalSeed?: number;
+}
+
+export interface MeasureFlags extends IntervalFlags {
+  convention?: ConventionName;
+}
+
+export function addMeasureOptions(command: Command): Command {
+  const names = CONVENTION_NAMES.join(', ');
+  command.addOption(
+    fieldOption('--convention <name>', 'convention', `how FPR95 and AUPR are read off: ${names} (default: reference)`),
+  );
+  return addIntervalOptions(command);
+}
+
+export function addIntervalOptions(command: Command): Command {
+  const { resamples, level, seed } = DEFAULT_INTERVALS;
+  return command
+    .addOption(
+      fieldOption(
+        '--intervals [resamples]',
+        'resamples',
+        'bootstrap intervals over images, from so many resamples',
+      ).preset(String(resamples)),
+    )
+    .addOption(fieldOption('--interval-level <x>', 'intervalLevel', `share of resamples in them (default: ${level})`))
+    .addOption(fieldOption('--interval-seed <n>', 'intervalSeed', `seed of their resamples (default: ${seed})`));
+}
+
+/**
+ * The bootstrap that is asked for; undefined where the flags say nothing.
+ *
+ * @param base what the flags override: the experiment file's
+ * @throws ConfigError for settings of a bootstrap that nobody asks for
+ */
+export function intervalsOf(flags: IntervalFlags, base?: IntervalSettings): IntervalSettings | undefined {
+  const { intervals: resamples, intervalLevel: level, intervalSeed: seed } = flags;
+  const found = given({ resamples, level, seed });
+  if (Object.keys(found).length === 0) return undefined;
+  if (resamples === undefined && base === undefined) {
+    const flag = level === undefined ? '--interval-seed' : '--interval-level';
+    throw new ConfigError(`${flag}: expected --intervals with it, found none`);
+  }
+  return { ...DEFAULT_INTERVALS, ...base, ...found };
+}
+
+export interface EnsembleFlags {
+  ensemble?: string[][];
+  ensembleSize?: number;
+}
+
+export function addEnsembleOptions(command: Command): Command {
+  return command
+    .option(
+      '--ensemble <list>',
+      'members of an ensemble, for instance 1000,1200; may be given many times (default: all together)',
+      (text: string, before: string[][] = []) => [...before, splitList(text)],
+    )
+    .addOption(
+      fieldOption('--ensemble-size <n>', 'ensembleSize', 'every ensemble of so many modes; also with --ensemble'),
+    );
+}
+
+/** What the flags ask for; with both, what each of them asks for. */
+export function ensemblesOf({ ensemble, ensembleSize }: EnsembleFlags): EnsembleWish {
+  if (ensembleSize !== undefined) return { size: ensembleSize, lists: ensemble ?? [] };
+  return ensemble ?? 'all';
 }
 
 export interface MachineFlags {

@@ -5,10 +5,12 @@ import { formatTables } from '../report/tables.js';
 import { resultsJson } from '../run/results.js';
 import { runExperiment } from '../run/run.js';
 import type { CommandContext } from './context.js';
-import { addMachineOptions, fieldOption, given } from './options.js';
+import { addMachineOptions, addMeasureOptions, fieldOption, given, intervalsOf, type MeasureFlags } from './options.js';
 import { duration } from './progress.js';
 
-interface Flags extends Partial<Pick<Experiment, 'run' | 'root' | 'seeds' | 'threads' | 'workers' | 'skipBadImages'>> {
+interface Flags
+  extends Partial<Pick<Experiment, 'run' | 'root' | 'seeds' | 'threads' | 'workers' | 'skipBadImages'>>,
+    MeasureFlags {
   epochs?: number;
   batchSize?: number;
   precision?: Experiment['train']['precision'];
@@ -32,7 +34,7 @@ export function addRun(program: Command, context: CommandContext): void {
     .addOption(fieldOption('--epochs <n>', 'epochs', 'of the training'))
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'of the training'))
     .addOption(fieldOption('--precision <name>', 'precision', 'of the training: float32 or bfloat16'));
-  addMachineOptions(command)
+  addMeasureOptions(addMachineOptions(command))
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
     .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')
     .option('--json', 'print the results as JSON')
@@ -70,7 +72,10 @@ async function run(file: string, flags: Flags, context: CommandContext): Promise
 
 /** The experiment with what the flags say in place of what the file says. */
 export function override(experiment: Experiment, flags: Flags): Experiment {
-  const { epochs, batchSize, precision, scores: _scores, json: _json, ...others } = flags;
+  const { epochs, batchSize, precision, convention, scores: _scores, json: _json, ...rest } = flags;
+  const { intervals: _intervals, intervalLevel: _level, intervalSeed: _seed, ...others } = rest;
   const train = { ...experiment.train, ...given({ epochs, batchSize, precision }) };
-  return { ...experiment, ...given(others), train };
+  const intervals = intervalsOf(flags, experiment.evaluate.intervals);
+  const evaluate = { ...experiment.evaluate, ...given({ convention, intervals }) };
+  return { ...experiment, ...given(others), train, evaluate };
 }

@@ -42,6 +42,9 @@ function seedList(least: number) {
 }
 
 const sizeText = 'a whole number of at least 2';
+const resamplesText = 'a number of resamples from 10 to 100000';
+const levelText = 'a number between 0 and 1';
+const intervalsText = 'a number of resamples such as 1000, or {resamples: N, level: 0.95, seed: N}';
 const ensemblesText = 'all, {size: N}, or lists of seeds such as [[1000, 1100], [1000, 1200]]';
 const detectorText = 'the name of a detector, or its name with parameters such as {knn: {k: 50}}';
 const number = z.number({ error: 'a number' });
@@ -103,6 +106,11 @@ export const fields = {
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
   k: count(),
+  ensembleSize: whole(2, Number.MAX_SAFE_INTEGER, sizeText),
+  convention: z.enum(['reference', 'knn', 'openood'], { error: 'reference, knn or openood' }),
+  resamples: whole(10, 100_000, resamplesText),
+  intervalLevel: z.number({ error: levelText }).gt(0, levelText).lt(1, levelText),
+  intervalSeed: seed,
   classes: whole(1, 1_000_000, 'a whole number from 1 to 1000000'),
   resize: whole(1, 4096, 'a whole number from 1 to 4096'),
   fit: z.enum(['both', 'short'], { error: 'both or short' }),
@@ -149,6 +157,21 @@ export const trainSchema = z.strictObject(
   { error: 'a mapping of training settings' },
 );
 
+/** A bootstrap over images: how many resamples, or that and more. */
+const intervals = z
+  .union(
+    [
+      fields.resamples,
+      z.strictObject({
+        resamples: fields.resamples.default(1000),
+        level: fields.intervalLevel.default(0.95),
+        seed: fields.intervalSeed.default(0),
+      }),
+    ],
+    { error: intervalsText },
+  )
+  .transform((value) => (typeof value === 'number' ? { resamples: value, level: 0.95, seed: 0 } : value));
+
 export const evaluateSchema = z.strictObject(
   {
     batchSize: fields.batchSize.default(256),
@@ -161,14 +184,14 @@ export const evaluateSchema = z.strictObject(
       .default(['msp', 'energy', 'knn']),
     ensembles: z
       .union(
-        [
-          z.literal('all'),
-          z.strictObject({ size: whole(2, Number.MAX_SAFE_INTEGER, sizeText) }),
-          z.array(seedList(2)).min(1, ensemblesText),
-        ],
+        [z.literal('all'), z.strictObject({ size: fields.ensembleSize }), z.array(seedList(2)).min(1, ensemblesText)],
         { error: ensemblesText },
       )
       .default('all'),
+    /** How FPR95 and AUPR are read off the scores. */
+    convention: fields.convention.default('reference'),
+    /** Where it is not given: no intervals. */
+    intervals: intervals.optional(),
   },
   { error: 'a mapping of evaluation settings' },
 );

@@ -5,8 +5,8 @@ import type { AccuracyRow, Evaluation, ResultRow, ScoreSet } from '../run/types.
 import { epochChart, histogramChart } from './charts.js';
 import { histogram, inThreshold, scoreRange } from './histogram.js';
 import { type Html, html, trusted } from './html.js';
-import { METRICS, type Metric } from './summary.js';
-import { meanAndStd, percent } from './tables.js';
+import { between, describeIntervals, GAIN_MEANING, lowestToHighest, meanAndStd, percent, points } from './numbers.js';
+import { METRICS, type Metric, type ResultSummary, summarizeRows } from './summary.js';
 
 /** Column of one ensemble each up to here; with more, the largest alone and a table by size. */
 const MOST_ENSEMBLES = 3;
@@ -31,17 +31,21 @@ export interface Columns {
   ensembles: string[];
   /** Number of all ensembles. */
   all: number;
+  /** The only ensemble shown is also the only one of its size, so that its size names it. */
+  isOnly: boolean;
 }
 
 export function columnsOf({ accuracy }: Evaluation, largest: string | undefined): Columns {
   const modes = accuracy.filter(({ kind }) => kind === 'mode').map(({ members }) => members);
   const ensembles = accuracy.filter(({ kind }) => kind === 'ensemble').map(({ members }) => members);
   const shown = ensembles.length <= MOST_ENSEMBLES ? ensembles : ensembles.filter((members) => members === largest);
-  return { modes, ensembles: shown, all: ensembles.length };
+  const ofSize = ensembles.filter((members) => sizeOf(members) === sizeOf(shown[0] ?? ''));
+  const isOnly = shown.length === 1 && ofSize.length === 1;
+  return { modes, ensembles: shown, all: ensembles.length, isOnly };
 }
 
-function ensembleTitle(members: string, { ensembles }: Columns): string {
-  return ensembles.length === 1 ? `ensemble of ${sizeOf(members)}` : `ensemble ${members}`;
+function ensembleTitle(members: string, { isOnly }: Columns): string {
+  return isOnly ? `ensemble of ${sizeOf(members)}` : `ensemble ${members}`;
 }
 
 function sizeOf(members: string): number {
@@ -53,17 +57,18 @@ export function accuracySection({ accuracy, in: inName }: Evaluation, columns: C
   const rows = accuracy.filter(({ kind, members }) => kind === 'mode' || columns.ensembles.includes(members));
   const best = Math.max(...rows.map(({ top1 }) => top1));
   const modes = accuracy.filter(({ kind }) => kind === 'mode');
-  const summary = (pick: (row: AccuracyRow) => number | undefined) =>
-    meanAndStd(modes.map((row) => pick(row) ?? Number.NaN));
+  const summary = (tell: (values: readonly number[]) => string, name: 'top1' | 'top5') =>
+    tell(modes.map((row) => row[name] ?? Number.NaN));
   return html`<h2>Accuracy on ${inName}</h2>
 <div class="scroll"><table>
 <thead><tr><th>percent</th><th>top-1</th>${has5 ? html`<th>top-5</th>` : undefined}<th>images</th></tr></thead>
 <tbody>${rows.map(
     (row) => html`<tr><td>${row.kind === 'mode' ? `mode ${row.members}` : ensembleTitle(row.members, columns)}</td>
-<td>${marked(row.top1, row.top1 === best && rows.length > 1)}</td>${has5 ? html`<td>${percent(row.top5)}</td>` : undefined}<td>${row.n}</td></tr>`,
+<td>${marked(row.top1, row.top1 === best && rows.length > 1)}${soft(between(row.top1_lo, row.top1_hi))}</td>${has5 ? html`<td>${percent(row.top5)}${soft(between(row.top5_lo, row.top5_hi))}</td>` : undefined}<td>${row.n}</td></tr>`,
   )}${
     modes.length > 1
-      ? html`<tr><td>mean ± std over modes</td><td class="spread">${summary((row) => row.top1)}</td>${has5 ? html`<td class="spread">${summary((row) => row.top5)}</td>` : undefined}<td></td></tr>`
+      ? html`<tr><td>mean ± std over modes</td><td class="spread">${summary(meanAndStd, 'top1')}</td>${has5 ? html`<td class="spread">${summary(meanAndStd, 'top5')}</td>` : undefined}<td></td></tr>
+<tr><td>min–max over modes</td><td class="spread">${summary(lowestToHighest, 'top1')}</td>${has5 ? html`<td class="spread">${summary(lowestToHighest, 'top5')}</td>` : undefined}<td></td></tr>`
       : undefined
   }</tbody></table></div>`;
 }
@@ -73,6 +78,11 @@ function marked(value: number | undefined, best: boolean): Html {
   return best ? html`<strong title="best">★ ${percent(value)}</strong>` : html`${percent(value)}`;
 }
 
+/** An interval beside its number; nothing where there is none. */
+function soft(text: string): Html | undefined {
+  return text === '' ? undefined : html`<span class="soft">${text}</span>`;
+}
+
 /** One detector: what it is, its table over all metrics, its charts. */
 export async function detectorSection(evaluation: Evaluation, name: string, columns: Columns): Promise<Html> {
   const detector = getDetector(name);
@@ -80,6 +90,7 @@ export async function detectorSection(evaluation: Evaluation, name: string, colu
   return html`<h2 id="${name}">${detector.title}</h2>
 <p class="soft">One mode or an ensemble: ${detector.fusion}.</p>
 ${resultTable(evaluation, rows, detector, columns)}
+${gainTable(evaluation, name, columns)}
 ${await charts(evaluation, rows, detector, columns)}`;
 }
 
@@ -88,25 +99,37 @@ function resultTable(evaluation: Evaluation, rows: readonly ResultRow[], { title
   const { modes, ensembles } = columns;
   const several = modes.length > 1;
   const width = 1 + modes.length + ensembles.length + (several ? 2 : 0);
-  const line = (metric: Metric, label: string, value: (members: string) => number, kind: string) => {
+  const line = (
+    metric: Metric,
+    label: string,
+    value: (members: string) => number,
+    kind: string,
+    interval: (members: string) => string = () => '',
+  ) => {
     const own = modes.map(value);
     const fused = ensembles.map(value);
     const best = metric.better === 'lower' ? Math.min(...own, ...fused) : Math.max(...own, ...fused);
-    const cell = (number: number) => html`<td>${marked(number, number === best && width > 2)}</td>`;
-    const { min, max } = summarize(own);
-    return html`<tr class="${kind}"><td>${label}</td>${fused.map(cell)}${
+    const cell = (members: string) => {
+      const number = value(members);
+      return html`<td>${marked(number, number === best && width > 2)}${soft(interval(members))}</td>`;
+    };
+    return html`<tr class="${kind}"><td>${label}</td>${ensembles.map(cell)}${
       several
-        ? html`<td class="spread">${meanAndStd(own)}</td><td class="spread">${percent(min)}–${percent(max)}</td>`
+        ? html`<td class="spread">${meanAndStd(own)}</td><td class="spread">${lowestToHighest(own)}</td>`
         : undefined
-    }${own.map(cell)}</tr>
+    }${modes.map(cell)}</tr>
 `;
   };
   const body = METRICS.map((metric) => {
-    const value = (out: string) => (members: string) =>
-      rows.find((row) => row.out === out && row.members === members)?.[metric.name] ?? Number.NaN;
+    const rowOf = (out: string, members: string) => rows.find((row) => row.out === out && row.members === members);
+    const value = (out: string) => (members: string) => rowOf(out, members)?.[metric.name] ?? Number.NaN;
+    const interval = (out: string) => (members: string) => {
+      const row = rowOf(out, members);
+      return between(row?.[`${metric.name}_lo`], row?.[`${metric.name}_hi`]);
+    };
     const mean = (members: string) => summarize(evaluation.out.map((out) => value(out)(members))).mean;
     return html`<tr class="group"><th colspan="${width}" scope="rowgroup">${metric.title} % <span class="soft">(${metric.better} is better)</span></th></tr>
-${evaluation.out.map((out) => line(metric, out, value(out), 'set'))}${
+${evaluation.out.map((out) => line(metric, out, value(out), 'set', interval(out)))}${
   evaluation.out.length > 1 ? line(metric, 'mean over sets', mean, 'mean') : undefined
 }`;
   });
@@ -115,7 +138,35 @@ ${evaluation.out.map((out) => line(metric, out, value(out), 'set'))}${
     several ? html`<th>mean ± std<br>over modes</th><th>min–max<br>over modes</th>` : undefined
   }${modes.map((mode) => html`<th>mode ${mode}</th>`)}</tr></thead>
 <tbody>${body}</tbody></table></div>
-<p class="soft">★ best of the row. In percent; ${describeConvention(evaluation.convention)}.</p>`;
+<p class="soft">★ best of the row. In percent; ${describeConvention(evaluation.convention)}.${intervalNote(evaluation)}</p>`;
+}
+
+function intervalNote({ intervals }: Evaluation): string {
+  return intervals ? ` In brackets: ${describeIntervals(intervals)}.` : '';
+}
+
+/** Each ensemble that is shown against the mean and the best of its own modes, all metrics. */
+function gainTable(evaluation: Evaluation, detector: string, columns: Columns): Html {
+  const { ensembles } = columns;
+  if (ensembles.length === 0) return html``;
+  const summaries = summarizeRows(evaluation).filter((summary) => summary.detector === detector);
+  const body = METRICS.map(({ name, title }) => {
+    const cells = (summary: ResultSummary) =>
+      ensembles.map((members) => {
+        const found = summary.ensembles.find((ensemble) => ensemble.members === members);
+        return html`<td>${found && points(found.over_mean[name])}</td><td>${found && points(found.over_best[name])}</td>`;
+      });
+    return html`<tr class="group"><th colspan="${1 + 2 * ensembles.length}" scope="rowgroup">${title}</th></tr>
+${summaries.map(
+  (summary) => html`<tr><td>${summary.out}</td>${cells(summary)}</tr>
+`,
+)}`;
+  });
+  return html`<h3>What the ensemble gains</h3>
+<div class="scroll"><table>
+<thead><tr><th>points</th>${ensembles.map((members) => html`<th>${ensembleTitle(members, columns)}<br>over mean</th><th><br>over best</th>`)}</tr></thead>
+<tbody>${body}</tbody></table></div>
+<p class="soft">In percentage points; ${GAIN_MEANING}, which may be another mode for each metric and set.${intervalNote(evaluation)}</p>`;
 }
 
 async function charts(

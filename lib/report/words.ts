@@ -2,8 +2,8 @@ import { getDetector } from '../detectors/index.js';
 import { MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { summarize } from '../metrics/index.js';
 import type { Evaluation } from '../run/types.js';
+import { meanAndStd, percent } from './numbers.js';
 import { largestEnsemble, type ResultSummary, summarizeRows } from './summary.js';
-import { meanAndStd, percent } from './tables.js';
 
 /** FPR95 of one detector, averaged over OoD sets. Fractions. */
 interface Averages {
@@ -16,7 +16,7 @@ interface Averages {
 /** One paragraph: the best detector, what the ensemble gains over its average mode, how far modes lie apart, accuracy. */
 export function describeResults(evaluation: Evaluation): string {
   const ensemble = largestEnsemble(evaluation);
-  const summaries = summarizeRows(evaluation.rows);
+  const summaries = summarizeRows(evaluation);
   const names = [...new Set(summaries.map(({ detector }) => detector))];
   const averages = names.map((name) => average(name, summaries, ensemble)).sort((a, b) => a.fpr95 - b.fpr95);
   return [

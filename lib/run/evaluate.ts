@@ -1,5 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ConfigError, ModeEnsembleError } from '../config/errors.js';
+import { ConfigError } from '../config/errors.js';
 import {
   type Detector,
   getDetector,
@@ -8,37 +7,25 @@ import {
   type Services,
   type SetDetector,
 } from '../detectors/index.js';
-import {
-  FUSE_LOGITS,
-  FUSE_SCORES,
-  type FusionName,
-  joinMembers,
-  MEMBER_SEPARATOR,
-  resolveSubsets,
-} from '../ensemble/index.js';
+import { FUSE_LOGITS, FUSE_SCORES, type FuseLogits, type FusionName, MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { distinctPasses, type FeatureFile, type Pass, PLAIN, passId } from '../features/index.js';
-import { accuracyOfRanks, type ConventionName, labelRanks, measure } from '../metrics/index.js';
 import type { ProgressEvent } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
+import { findAccuracies } from './accuracy.js';
 import { checkSpaces } from './check-spaces.js';
+import { measureAll } from './measure.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
 import { type RowTask, scoreRows } from './score-rows.js';
-import type { AccuracyRow, DetectorChoice, Evaluation, EvaluationInput, ResultRow, ScoreSet } from './types.js';
+import { makeSubsets, type Subset } from './subsets.js';
+import { turn } from './turn.js';
+import type { DetectorChoice, Evaluation, EvaluationInput, ScoreSet } from './types.js';
 
 export type EvaluateHooks = Pick<JobHooks, 'signal' | 'onProgress' | 'onLog'>;
 
 const nativeServices: Services = {
   neighbours: (options, hooks) => startJob((sink) => getAddon().neighbours(options, sink), hooks),
 };
-
-/** One mode or one ensemble. */
-export interface Subset {
-  kind: 'mode' | 'ensemble';
-  members: string[];
-  /** Places of the members in the input. */
-  places: number[];
-}
 
 interface Choice extends DetectorChoice {
   label: string;
@@ -84,7 +71,10 @@ export async function evaluate(
     'Detector',
   );
   const { fusion = 'paper' } = input;
-  const subsets = makeSubsets(input);
+  const subsets = makeSubsets(
+    input.members.map(({ name }) => name),
+    input.ensembles,
+  );
   const scored = FUSE_LOGITS[fusion] ? subsets : subsets.filter(({ kind }) => kind === 'mode');
   checkSpaces(input, choices, scored, fusion);
   const sets = await openSets(input.in, outNames, input.members, passesOf(choices));
@@ -92,28 +82,37 @@ export async function evaluate(
   const progress = new Progress(rows * scored.length * choices.length, hooks);
   const scores = new Map<string, Float64Array[]>();
   const work: Work = { input, fusion, subsets, scored, sets, progress, hooks, services, scores };
-  const accuracies = await scoreLogits(work, choices);
+  const found = await findAccuracies(
+    {
+      name: input.in,
+      files: filesOf(sets[0] as FeatureSet, PLAIN),
+      subsets,
+      fuse: FUSE_LOGITS[fusion],
+      intervals: input.intervals,
+    },
+    hooks.signal,
+  );
+  await scoreLogits(work, choices);
   await scoreFeatures(work, choices);
   fuseScores(work, choices);
 
-  const scoreOf = ({ label }: Choice, subset: number, set: number) =>
+  const scoresOf = (label: string, subset: number, set: number) =>
     scores.get(scoreKey(label, set))?.[subset] as Float64Array;
-  const measured = await measureAll(input, choices, subsets, outNames, scoreOf, hooks);
+  const about = { in: input.in, out: outNames, arch: archOf(input) };
+  const labels = choices.map(({ label }) => label);
+  const measured = await measureAll({ ...about, detectors: labels, subsets, scoresOf }, input, hooks);
   return {
-    convention: CONVENTION,
+    ...about,
     fusion,
-    in: input.in,
-    out: outNames,
-    arch: archOf(input),
-    accuracy: accuracies,
+    accuracy: found.map(({ row }) => row),
     ...measured,
-    scores: choices.flatMap((choice) =>
+    scores: labels.flatMap((label) =>
       subsets.map(
         (subset, index): ScoreSet => ({
-          detector: choice.label,
+          detector: label,
           members: subset.members,
-          in: scoreOf(choice, index, 0),
-          out: Object.fromEntries(outNames.map((name, i) => [name, scoreOf(choice, index, i + 1)])),
+          in: scoresOf(label, index, 0),
+          out: Object.fromEntries(outNames.map((name, i) => [name, scoresOf(label, index, i + 1)])),
         }),
       ),
     ),
@@ -133,64 +132,32 @@ function passesOf(choices: readonly Choice[]): Pass[] {
   return distinctPasses([PLAIN, ...choices.flatMap(({ detector, parameters }) => detector.needs(parameters).passes)]);
 }
 
-/** Detectors that score row by row, and accuracy: set by set and pass by pass. */
-async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<AccuracyRow[]> {
-  const { input, fusion, subsets, scored, sets, progress, hooks } = work;
-  const fuse = FUSE_LOGITS[fusion];
+/** Detectors that score row by row: set by set and pass by pass. */
+async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<void> {
+  const { fusion, scored, sets, progress, hooks } = work;
   const onRows = choices.filter(isRow);
-  const passes = distinctPasses([PLAIN, ...onRows.map(({ detector, parameters }) => detector.pass(parameters))]);
-  let accuracies: AccuracyRow[] = [];
+  const passes = distinctPasses(onRows.map(({ detector, parameters }) => detector.pass(parameters)));
+  // A mode alone is the mean of one.
+  const fuse = FUSE_LOGITS[fusion] ?? (FUSE_LOGITS.paper as FuseLogits);
   for (const [setIndex, set] of sets.entries()) {
-    const empty = (of: readonly Subset[]) => of.map(() => new Float64Array(set.count));
     for (const pass of passes) {
       const here = onRows.filter(({ detector, parameters }) => passId(detector.pass(parameters)) === passId(pass));
       const tasks = here.map(({ detector, parameters, label }): RowTask => {
-        const own = empty(scored);
+        const own = scored.map(() => new Float64Array(set.count));
         work.scores.set(scoreKey(label, setIndex), own);
         return { detector, parameters, scores: own };
       });
-      const base = { name: set.name, logits: filesOf(set, pass), plain: filesOf(set, PLAIN) };
-      const step = async (count: number) => {
-        progress.add(count * scored.length * tasks.length);
+      const files = { name: set.name, logits: filesOf(set, pass), plain: filesOf(set, PLAIN) };
+      await scoreRows({ ...files, subsets: placesOf(scored), fuse }, tasks, async (rows) => {
+        progress.add(rows * scored.length * tasks.length);
         await turn(hooks.signal);
-      };
-      // Accuracy is always that of the mean logits (or softmax), also where the scores are fused otherwise.
-      const ranks = setIndex === 0 && passId(pass) === passId(PLAIN) ? empty(subsets) : undefined;
-      if (ranks) {
-        const labels = await (base.plain[0] as FeatureFile).labels();
-        const rank = rankTask(labels, input.in, ranks);
-        const fuseRanks = fuse ?? (FUSE_LOGITS.paper as NonNullable<typeof fuse>);
-        await scoreRows({ ...base, subsets: placesOf(subsets), fuse: fuseRanks }, [rank], () => turn(hooks.signal));
-        accuracies = subsets.map(({ kind, members, places }, index) => {
-          const { classes } = base.plain[places[0] as number] as FeatureFile;
-          return { kind, members: joinMembers(members), ...accuracyOfRanks(ranks[index] as Float64Array, classes) };
-        });
-      }
-      if (tasks.length === 0) continue;
-      // Modes alone are fused by any rule: the mean of one.
-      const one = fuse ?? (FUSE_LOGITS.paper as NonNullable<typeof fuse>);
-      await scoreRows({ ...base, subsets: placesOf(scored), fuse: one }, tasks, step);
+      });
     }
   }
-  return accuracies;
 }
 
 function placesOf(subsets: readonly Subset[]): number[][] {
   return subsets.map(({ places }) => places);
-}
-
-/** The rank of each image's label among the classes, as a detector would score it. */
-function rankTask(labels: Int32Array, name: string, scores: Float64Array[]): RowTask {
-  return {
-    detector: {
-      needs: () => ({ passes: [PLAIN], penultimate: false, stages: false, fit: 'none' }),
-      temperature: () => 1,
-      scoreRows: ({ first, rows, classes, logits }) =>
-        labelRanks(logits, labels.subarray(first, first + rows), classes, name, first),
-    },
-    parameters: {},
-    scores,
-  };
 }
 
 /** Detectors that score whole sets: once a subset, over all sets. */
@@ -242,54 +209,6 @@ function archOf({ members }: EvaluationInput): string {
   return [...new Set(members.map(({ arch }) => arch))].join(MEMBER_SEPARATOR);
 }
 
-const CONVENTION: ConventionName = 'reference';
-
-/** Rows by OoD set, then detector, then subset: as results.csv is read. */
-async function measureAll(
-  input: EvaluationInput,
-  choices: readonly Choice[],
-  subsets: readonly Subset[],
-  outNames: readonly string[],
-  scoreOf: (choice: Choice, subset: number, set: number) => Float64Array,
-  hooks: EvaluateHooks,
-): Promise<{ rows: ResultRow[]; warnings: string[] }> {
-  const rows: ResultRow[] = [];
-  const warnings: string[] = [];
-  for (const [outIndex, out] of outNames.entries()) {
-    for (const choice of choices) {
-      for (const [index, { kind, members }] of subsets.entries()) {
-        await turn(hooks.signal);
-        const of = `(${choice.label}, ${kind} ${joinMembers(members)})`;
-        const inScores = scoreOf(choice, index, 0);
-        const outScores = scoreOf(choice, index, outIndex + 1);
-        const found = measure(inScores, outScores, {
-          convention: CONVENTION,
-          names: { in: `${input.in} ${of}`, out: `${out} ${of}` },
-        });
-        for (const message of found.warnings) {
-          warnings.push(message);
-          hooks.onLog?.({ type: 'log', level: 'warning', message });
-        }
-        rows.push({
-          in: input.in,
-          out,
-          arch: archOf(input),
-          detector: choice.label,
-          kind,
-          members: joinMembers(members),
-          n_in: inScores.length,
-          n_out: outScores.length,
-          auroc: found.auroc,
-          aupr_in: found.aupr_in,
-          aupr_out: found.aupr_out,
-          fpr95: found.fpr95,
-        });
-      }
-    }
-  }
-  return { rows, warnings };
-}
-
 function checkNames(input: EvaluationInput): string[] {
   const [first] = input.members;
   if (!first) throw new ConfigError('An evaluation needs at least one mode.');
@@ -323,27 +242,8 @@ function checkDistinct(names: readonly string[], what: string): void {
   if (twice !== undefined) throw new ConfigError(`${what} ${twice} is given twice.`);
 }
 
-function makeSubsets(input: EvaluationInput): Subset[] {
-  const names = input.members.map(({ name }) => name);
-  const make = (kind: Subset['kind'], members: string[]): Subset => ({
-    kind,
-    members,
-    places: members.map((member) => names.indexOf(member)),
-  });
-  return [
-    ...names.map((name) => make('mode', [name])),
-    ...resolveSubsets(input.ensembles, names).map((members) => make('ensemble', members)),
-  ];
-}
-
 function scoreKey(label: string, set: number): string {
   return `${label}/${set}`;
-}
-
-/** Lets timers and signals run, then stops if asked to. */
-async function turn(signal: AbortSignal | undefined): Promise<void> {
-  await nextTurn();
-  if (signal?.aborted) throw new ModeEnsembleError('E_ABORTED', 'The evaluation was stopped.');
 }
 
 /** Progress in scored rows: one for each image, subset and detector. */

@@ -123,24 +123,28 @@ export function passesOf(choices: readonly DetectorChoice[]): Pass[] {
   return distinctPasses([PLAIN, ...needsOf(choices).flatMap(({ passes }) => passes)]);
 }
 
+type MemberLists = readonly (readonly (number | string)[])[];
+
+/** All modes together; every subset of a size, and further ones by their members; or those alone. */
+export type EnsembleWish = 'all' | { size: number; lists?: MemberLists | undefined } | MemberLists;
+
 /**
  * The ensembles that are asked for, by member names; none where there are fewer than two members.
  *
  * @param members all member names, in order
  * @throws ConfigError for members that are not there or stand twice, and for sizes that cannot be made
  */
-export function chooseEnsembles(
-  wanted: 'all' | { size: number } | readonly (readonly (number | string)[])[],
-  members: readonly string[],
-  where: string,
-): string[][] {
+export function chooseEnsembles(wanted: EnsembleWish, members: readonly string[], where: string): string[][] {
   if (wanted === 'all') return members.length < 2 ? [] : [[...members]];
   return named(where, () => {
-    if ('size' in wanted) return subsetsOfSize(members, wanted.size);
-    return resolveSubsets(
-      wanted.map((ensemble) => ensemble.map(String)),
+    const { size, lists = [] } = 'size' in wanted ? wanted : { size: undefined, lists: wanted };
+    const listed = resolveSubsets(
+      lists.map((ensemble) => ensemble.map(String)),
       members,
     );
+    if (size === undefined) return listed;
+    // A list of that size is among the subsets already.
+    return [...subsetsOfSize(members, size), ...listed.filter(({ length }) => length !== size)];
   });
 }
 

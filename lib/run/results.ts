@@ -4,7 +4,7 @@ import { stringify } from 'csv-stringify/sync';
 import { writeFileAtomic } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import { joinMembers } from '../ensemble/index.js';
-import { describeConvention } from '../metrics/index.js';
+import { describeConvention, MEASURE_NAMES } from '../metrics/index.js';
 import type { SkippedImage } from '../native/contract.js';
 import { summarizeRows } from '../report/summary.js';
 import type { Evaluation, ResultRow } from './types.js';
@@ -27,26 +27,28 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   'members',
   'n_in',
   'n_out',
-  'auroc',
-  'aupr_in',
-  'aupr_out',
-  'fpr95',
+  ...MEASURE_NAMES,
 ];
+
+/** Further columns where intervals were asked for: `auroc_lo`, `auroc_hi`, `aupr_in_lo`, …, in the order of the metrics. */
+export const BOUND_COLUMNS = MEASURE_NAMES.flatMap((name) => [`${name}_lo`, `${name}_hi`] as const);
 
 /** results.csv as text: fractions with every digit that tells a float64 from its neighbours. */
 export function resultsCsv(rows: readonly ResultRow[]): string {
+  const hasBounds = rows.some((row) => BOUND_COLUMNS.some((column) => row[column] !== undefined));
+  const columns = hasBounds ? [...COLUMNS, ...BOUND_COLUMNS] : COLUMNS;
   return stringify(
-    rows.map((row) => COLUMNS.map((column) => String(row[column]))),
-    { header: true, columns: [...COLUMNS] },
+    rows.map((row) => columns.map((column) => String(row[column] ?? ''))),
+    { header: true, columns: [...columns] },
   );
 }
 
 /** results.json as text: rows, accuracy, the summary over modes and ensembles, and how the numbers are meant. */
 export function resultsJson(evaluation: Evaluation, images?: SkippedImages): string {
-  const { convention, in: inName, out, arch, accuracy, rows, warnings } = evaluation;
+  const { convention, in: inName, out, arch, accuracy, rows, intervals, warnings } = evaluation;
   const meaning = describeConvention(convention);
-  const summary = summarizeRows(rows);
-  const about = { convention, conventionMeaning: meaning, in: inName, out, arch };
+  const summary = summarizeRows(evaluation);
+  const about = { convention, conventionMeaning: meaning, intervals, in: inName, out, arch };
   const { skipped, skippedImages } = images ?? { skipped: {}, skippedImages: {} };
   const all = { ...about, accuracy, summary, rows, warnings, skipped, skippedImages };
   return `${JSON.stringify(all, null, 2)}\n`;

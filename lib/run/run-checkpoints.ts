@@ -6,16 +6,24 @@ import type { EvaluateSettings, TransformSettings } from '../config/schema.js';
 import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
 import { missingSentence, warn } from '../data/suite.js';
 import { DETECTORS, getDetector } from '../detectors/index.js';
-import { joinMembers, meanOverModes } from '../ensemble/index.js';
-import { type Pass, PLAIN, passId } from '../features/pass.js';
-import { FeatureFile, FeatureStore } from '../features/store.js';
-import { accuracy, type Summary, summarize } from '../metrics/index.js';
+import { type Pass, PLAIN } from '../features/pass.js';
+import { FeatureStore } from '../features/store.js';
+import type { ConventionName, IntervalSettings } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
-import type { Addon, Precision, SkippedImage, Storage } from '../native/contract.js';
+import type { Addon, Precision, Storage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
+import { type MeasuredAccuracy, measureAccuracy } from './clean.js';
 import { evaluate } from './evaluate.js';
-import { chooseDetectors, chooseEnsembles, defaultsFor, needsTrainFeatures, passesOf } from './experiment.js';
+import {
+  chooseDetectors,
+  chooseEnsembles,
+  defaultsFor,
+  type EnsembleWish,
+  needsTrainFeatures,
+  passesOf,
+} from './experiment.js';
 import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
+import type { SkippedImages } from './results.js';
 import {
   type ChosenSet,
   type ChosenSets,
@@ -26,7 +34,7 @@ import {
   tellIncomplete,
   tellMissing,
 } from './sets.js';
-import type { AccuracyRow, DetectorChoice, Evaluation } from './types.js';
+import type { DetectorChoice, Evaluation } from './types.js';
 
 export interface CheckpointSettings {
   checkpoints: readonly string[];
@@ -55,6 +63,10 @@ export interface CheckpointSettings {
   workers: number;
   skipBadImages?: boolean | undefined;
   addon?: Addon | undefined;
+  /** Default: all together. */
+  ensembles?: EnsembleWish | undefined;
+  /** A bootstrap over images; without it there are no intervals. */
+  intervals?: IntervalSettings | undefined;
   /** What errors call a field; default: its name. */
   nameField?: ((field: string) => string) | undefined;
 }
@@ -66,60 +78,33 @@ export interface OodSettings extends CheckpointSettings {
   train?: string | undefined;
   /** Default: all that can be computed from what the networks give. */
   detectors?: EvaluateSettings['detectors'] | undefined;
-  /** `all`, `{size}`, or lists of member names. */
-  ensembles: 'all' | { size: number } | readonly (readonly string[])[];
+  /** How FPR95 and AUPR are read off the scores; default: `reference`. */
+  convention?: ConventionName | undefined;
 }
 
-export interface CleanResult {
+export interface CleanResult extends MeasuredAccuracy, SkippedImages {
   in: string;
   arch: string;
-  modes: AccuracyRow[];
-  /** Of the modes' top-1, as fractions. */
-  top1: Summary;
-  /** All members together; absent for a single one. */
-  ensemble?: AccuracyRow | undefined;
-  /** Images passed over because they cannot be decoded, by data set: how many, and the first hundred. */
-  skipped: Record<string, number>;
-  skippedImages: Record<string, SkippedImage[]>;
 }
 
 /**
- * Accuracy of each mode and of all of them together on in-distribution test data.
+ * Accuracy of each mode and of ensembles of them on in-distribution test data.
  *
  * @throws ModeEnsembleError E_CONFIG, E_CHECKPOINT, E_DATA, E_IO, E_ABORTED
  */
 export async function evaluateClean(settings: CheckpointSettings, hooks: StageHooks = {}): Promise<CleanResult> {
-  const prepared = await prepare(settings, false, hooks);
-  using test = await openTest(settings, prepared.sets, hooks);
-  const { members, skipped, skippedImages } = await extract(
-    settings,
-    prepared.modes,
-    { test, out: [] },
-    [PLAIN],
-    hooks,
-  );
+  const { modes, sets } = await prepare(settings, false, hooks);
+  const ensembles = ensemblesOf(settings, modes);
+  using test = await openTest(settings, sets, hooks);
+  const { members, skipped, skippedImages } = await extract(settings, modes, { test, out: [] }, [PLAIN], hooks);
   hooks.onStage?.('evaluate');
-  const files: FeatureFile[] = [];
-  for (const member of members) files.push(await FeatureFile.open(member.test[passId(PLAIN)] as string));
-  const labels = await (files[0] as FeatureFile).labels();
-  const logits: Float32Array[] = [];
-  for (const file of files) logits.push(await file.logits());
+  const measured = await measureAccuracy({ in: test.name, members, ensembles, intervals: settings.intervals }, hooks);
+  return { in: test.name, arch: modes.arch.id, ...measured, skipped, skippedImages };
+}
+
+function ensemblesOf(settings: CheckpointSettings, { members }: CheckpointSet): string[][] {
   const names = members.map(({ name }) => name);
-  const row = (kind: AccuracyRow['kind'], rowNames: string[], parts: Float32Array[]): AccuracyRow => {
-    const text = joinMembers(rowNames);
-    const classes = (files[0] as FeatureFile).classes;
-    return { kind, members: text, ...accuracy(meanOverModes(parts), labels, classes, `${test.name} (${text})`) };
-  };
-  const modes = names.map((name, index) => row('mode', [name], [logits[index] as Float32Array]));
-  return {
-    in: test.name,
-    arch: prepared.modes.arch.id,
-    modes,
-    top1: summarize(modes.map(({ top1 }) => top1)),
-    ensemble: modes.length > 1 ? row('ensemble', names, logits) : undefined,
-    skipped,
-    skippedImages,
-  };
+  return chooseEnsembles(settings.ensembles ?? 'all', names, nameField(settings, 'ensembles'));
 }
 
 /**
@@ -130,7 +115,7 @@ export async function evaluateClean(settings: CheckpointSettings, hooks: StageHo
 export async function evaluateOod(
   settings: OodSettings,
   hooks: StageHooks = {},
-): Promise<{ evaluation: Evaluation } & Pick<CleanResult, 'skipped' | 'skippedImages'>> {
+): Promise<{ evaluation: Evaluation } & SkippedImages> {
   // A mistyped name shows before anything is opened.
   const choose = (suite?: string) =>
     settings.detectors && chooseDetectors(settings.detectors, nameField(settings, 'detectors'), suite);
@@ -138,8 +123,7 @@ export async function evaluateOod(
   const { hooks: heard, warnings } = keepWarnings(hooks);
   const { modes, sets } = await prepare(settings, true, heard);
   const detectors = usableDetectors(choose(defaultsFor(sets, modes.transform)), modes, sets, settings, heard);
-  const names = modes.members.map(({ name }) => name);
-  const ensembles = chooseEnsembles(settings.ensembles, names, nameField(settings, 'ensembles'));
+  const ensembles = ensemblesOf(settings, modes);
   const opened: DataSet[] = [];
   const keep = (set: DataSet) => {
     opened.push(set);
@@ -162,8 +146,8 @@ export async function evaluateOod(
       heard,
     );
     hooks.onStage?.('evaluate');
-    const { threads } = settings;
-    const input = { in: test.name, members, ensembles, detectors, threads };
+    const { threads, convention, intervals } = settings;
+    const input = { in: test.name, members, ensembles, detectors, threads, convention, intervals };
     const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
     evaluation.warnings.unshift(...warnings);
     return { evaluation, skipped, skippedImages };

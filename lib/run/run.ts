@@ -86,6 +86,8 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       ensembles: plan.ensembles,
       detectors: plan.detectors,
       threads: complete.threads,
+      convention: complete.evaluate.convention,
+      intervals: complete.evaluate.intervals,
     },
     hooks,
     servicesOf(addon),

@@ -2,6 +2,7 @@ import type { Parameters } from '../detectors/index.js';
 import type { FusionName } from '../ensemble/index.js';
 
 /** What one evaluation needs and gives; the boundary between what makes features and what reads them. */
+import type { ConventionName, Interval, IntervalSettings, MeasureName } from '../metrics/index.js';
 
 /** Path of a feature file, by passId of the pass. */
 export type PassFiles = Readonly<Record<string, string>>;
@@ -41,10 +42,17 @@ export interface EvaluationInput {
   fusion?: FusionName | undefined;
   detectors: DetectorChoice[];
   threads: number;
+  /** How FPR95 and AUPR are read off the scores; default: `reference`. */
+  convention?: ConventionName | undefined;
+  /** A bootstrap over images; without it there are no intervals. */
+  intervals?: IntervalSettings | undefined;
 }
 
+/** Lower and upper ends of intervals, `auroc_lo`, `auroc_hi`, …; there where intervals are asked for. */
+export type Bounds<Name extends string> = { [Key in `${Name}_lo` | `${Name}_hi`]?: number };
+
 /** One row of results.csv. Fractions, not percent. */
-export interface ResultRow {
+export interface ResultRow extends Record<MeasureName, number>, Bounds<MeasureName> {
   in: string;
   out: string;
   arch: string;
@@ -54,10 +62,20 @@ export interface ResultRow {
   members: string;
   n_in: number;
   n_out: number;
-  auroc: number;
-  aupr_in: number;
-  aupr_out: number;
-  fpr95: number;
+}
+
+/**
+ * Intervals of what an ensemble gains over its own modes, from resamples of the same images. Above 0, the ensemble is
+ * better, whether small or large values of the metric are good.
+ */
+export interface GainIntervals {
+  out: string;
+  detector: string;
+  members: string;
+  /** Over the mean of its modes. */
+  mean: Record<MeasureName, Interval>;
+  /** Over the mode that is best in this metric on all images, the first of them where several are. */
+  best: Record<MeasureName, Interval>;
 }
 
 /** Scores of one subset (a mode or an ensemble), one detector: larger = in-distribution; in data-set order. */
@@ -68,7 +86,7 @@ export interface ScoreSet {
   out: Record<string, Float64Array>;
 }
 
-export interface AccuracyRow {
+export interface AccuracyRow extends Bounds<'top1' | 'top5'> {
   kind: 'mode' | 'ensemble';
   members: string;
   n: number;
@@ -85,6 +103,10 @@ export interface Evaluation {
   arch: string;
   accuracy: AccuracyRow[];
   rows: ResultRow[];
+  /** How the intervals were made, where they were asked for. */
+  intervals?: IntervalSettings | undefined;
+  /** One for each ensemble, detector and OoD set, where intervals were asked for. */
+  gains?: GainIntervals[] | undefined;
   scores: ScoreSet[];
   /** How the members of ensembles were brought together. */
   fusion: FusionName;

@@ -67,7 +67,10 @@ describe('run', () => {
     const first = cli('run', file, '--json', '--scores', 'scores');
     assert.equal(first.status, 0, first.stderr);
     const [head, ...rows] = rowsOf('run');
-    assert.equal(head?.join(), 'in,out,arch,detector,kind,members,n_in,n_out,auroc,aupr_in,aupr_out,fpr95');
+    assert.equal(
+      head?.join(),
+      'in,out,arch,detector,kind,members,n_in,n_out,auroc,aupr_in,aupr_out,fpr95,detection_error',
+    );
     // 2 OoD sets × 3 detectors × (2 modes + 1 ensemble)
     assert.equal(rows.length, 18);
     assert.deepEqual(new Set(rows.map((row) => row[5])), new Set(['1', '2', '1+2']));
@@ -210,6 +213,64 @@ describe('train, eval-clean and eval-ood', () => {
       ],
       text,
     );
+  });
+
+  it('eval-clean takes ensembles and intervals, and the same seed gives the same bytes', () => {
+    const clean = (...flags: string[]) => cli('eval-clean', '--in', 'cifar10:cifar', ...checkpoints, ...flags);
+    const result = clean('--ensemble', '2,1', '--intervals', '200', '--interval-seed', '5', '--json');
+    assert.equal(result.status, 0, result.stderr);
+    const { modes, ensembles, intervals, top5 } = JSON.parse(result.stdout);
+    assert.deepEqual(intervals, { resamples: 200, level: 0.95, seed: 5 });
+    assert.deepEqual([ensembles.length, ensembles[0].members, top5.n], [1, '1+2', 2]);
+    for (const row of [...modes, ...ensembles]) {
+      assert.ok(row.top1_lo <= row.top1 && row.top1 <= row.top1_hi && row.top1_lo < row.top1_hi, result.stdout);
+      assert.ok(row.top5_lo <= row.top5 && row.top5 <= row.top5_hi, result.stdout);
+    }
+    const { gain, lo, hi } = ensembles[0].over_mean.top1;
+    assert.ok(Math.abs(gain - (ensembles[0].top1 - (modes[0].top1 + modes[1].top1) / 2)) < 1e-12);
+    assert.ok(lo <= gain && gain <= hi);
+    const again = clean('--ensemble-size', '2', '--intervals', '200', '--interval-seed', '5', '--json');
+    assert.equal(again.stdout, result.stdout);
+    const text = clean('--ensemble', '1,2', '--intervals').stdout;
+    assert.match(text, /^cifar-resnet18-w4 on cifar, 64 images\n\nAccuracy % +top-1 +top-5\n/);
+    assert.match(text, /\nmean ± std .*\nmin–max .*\nensemble of 2 .*\n\nGain, points +top-1 over mean +over best /);
+    assert.match(text, /\nIn brackets: 95 % bootstrap intervals over images \(1000 resamples, seed 0\)\.\n$/);
+    fails(clean('--ensemble-size', '3'), 2, /--ensemble-size: An ensemble of 3 cannot be made of 2 modes/);
+    fails(clean('--ensemble', '1,3'), 2, /--ensemble: Ensemble 1\+3: there is no mode "3"/);
+  });
+
+  it('eval-ood measures in another convention and with intervals, the same bytes for the same seed', () => {
+    const ood = (...flags: string[]) =>
+      cli(
+        ...['eval-ood', '--in', 'cifar10:cifar', '--out', 'builtin:textures', ...checkpoints],
+        ...['--detector', 'msp,energy', '--threads', '2', '--ensemble-size', '2', ...flags],
+      );
+    const [plain, openood] = [
+      ood('--json'),
+      ood('--convention', 'openood', '--intervals', '100', '--json', '--csv', 'lo.csv'),
+    ];
+    assert.equal(openood.status, 0, openood.stderr);
+    const [before, found] = [JSON.parse(plain.stdout), JSON.parse(openood.stdout)];
+    assert.deepEqual([before.convention, found.convention], ['reference', 'openood']);
+    assert.deepEqual([before.intervals, found.intervals], [undefined, { resamples: 100, level: 0.95, seed: 0 }]);
+    for (const [index, row] of found.rows.entries()) {
+      assert.equal(row.auroc, before.rows[index].auroc);
+      assert.equal(row.detection_error, before.rows[index].detection_error);
+      for (const name of ['auroc', 'aupr_in', 'aupr_out', 'fpr95', 'detection_error']) {
+        assert.ok(row[`${name}_lo`] <= row[`${name}_hi`], name);
+      }
+      assert.ok(row.auroc_lo <= row.auroc && row.auroc <= row.auroc_hi);
+    }
+    const [head, ...lines] = readFileSync(join(folder, 'lo.csv'), 'utf8').trimEnd().split('\n');
+    assert.match(head ?? '', /,fpr95,detection_error,auroc_lo,auroc_hi,.*,detection_error_lo,detection_error_hi$/);
+    assert.deepEqual([lines.length, new Set(lines.map((line) => line.split(',').length))], [6, new Set([23])]);
+    const csv = readFileSync(join(folder, 'lo.csv'));
+    assert.equal(ood('--convention', 'openood', '--intervals', '100', '--csv', 'lo2.csv').status, 0);
+    assert.ok(readFileSync(join(folder, 'lo2.csv')).equals(csv));
+    const text = ood('--convention', 'knn', '--intervals', '50').stdout;
+    assert.match(text, /\nIn brackets: 95 % .* \(50 resamples, seed 0\)\.\nIn cifar; convention "knn": .*\.\n$/);
+    const tables = text.slice(0, text.indexOf('over mean, over best:'));
+    for (const line of tables.split('\n')) assert.ok(line.length <= 100, line);
   });
 
   it('eval-ood gives the rows of run', () => {

@@ -21,9 +21,13 @@ export function readTensors(path: string): { file: Buffer; tensors: Map<string, 
   return { file, tensors };
 }
 
-export function writeTensors(path: string, tensors: Record<string, Tensor>): void {
+export function writeTensors(
+  path: string,
+  tensors: Record<string, Tensor>,
+  metadata?: Readonly<Record<string, string>>,
+): void {
   let end = 0;
-  const header: Record<string, unknown> = {};
+  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   for (const [name, { dtype, shape, bytes }] of Object.entries(tensors)) {
     header[name] = { dtype, shape, data_offsets: [end, end + bytes.length] };
     end += bytes.length;

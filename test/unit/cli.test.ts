@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { duration, Progress, type ProgressStream } from '../../lib/cli/progress.js';
+import { override } from '../../lib/cli/run.js';
+import { completeExperiment } from '../../lib/config/load.js';
 import { getAddon } from '../../lib/native/load.js';
 
 const BIN = fileURLToPath(new URL('../../../bin/mode-ensemble.js', import.meta.url));
@@ -67,6 +69,45 @@ test('usage errors exit 2 with one sentence', () => {
     ],
     '--k: expected the detector knn with it, found none',
   );
+});
+
+test('usage errors of conventions, intervals and ensembles exit 2 with one sentence', () => {
+  const evaluate = (...flags: string[]) => ['eval-ood', '--in', 'builtin:shapes', '--out', 'builtin:blends', ...flags];
+  refuses(evaluate('--convention', 'openod'), '--convention: expected reference, knn or openood, found "openod"');
+  refuses(evaluate('--intervals', '3'), '--intervals: expected a number of resamples from 10 to 100000, found 3');
+  refuses(
+    evaluate('--intervals', '--interval-level', '1'),
+    '--interval-level: expected a number between 0 and 1, found 1',
+  );
+  refuses(evaluate('--interval-seed', '1'), '--interval-seed: expected --intervals with it, found none');
+  refuses(evaluate('--interval-level', '0.9'), '--interval-level: expected --intervals with it, found none');
+  refuses(evaluate('--ensemble-size', '1'), '--ensemble-size: expected a whole number of at least 2, found 1');
+  refuses(['run', file, '--convention', 'knm'], '--convention: expected reference, knn or openood, found "knm"');
+  refuses(
+    ['eval-clean', '--interval-seed', '-1'],
+    '--interval-seed: expected a whole number from 0 to 4294967295, found -1',
+  );
+  // eval-clean measures no OoD set, so it has no convention.
+  refuses(['eval-clean', '--convention', 'knn'], "unknown option '--convention'");
+});
+
+test('flags of run override the convention and intervals of the file, one by one', () => {
+  const least = { in: 'builtin:shapes', out: ['builtin:blends'], arch: 'R18', seeds: [1] };
+  const experiment = (evaluate: object) => completeExperiment({ ...least, evaluate }, 'x.yaml');
+  const given = experiment({ convention: 'knn', intervals: { resamples: 50, level: 0.9, seed: 7 } });
+  assert.deepEqual(override(given, {}).evaluate, given.evaluate);
+  assert.deepEqual(override(given, { convention: 'openood', intervals: 500 }).evaluate, {
+    ...given.evaluate,
+    convention: 'openood',
+    intervals: { resamples: 500, level: 0.9, seed: 7 },
+  });
+  assert.deepEqual(override(given, { intervalSeed: 8 }).evaluate.intervals, { resamples: 50, level: 0.9, seed: 8 });
+  const none = experiment({});
+  assert.equal(override(none, {}).evaluate.intervals, undefined);
+  assert.deepEqual(override(none, { intervals: 500 }).evaluate.intervals, { resamples: 500, level: 0.95, seed: 0 });
+  assert.throws(() => override(none, { intervalSeed: 8 }), {
+    message: /^--interval-seed: expected --intervals with it/,
+  });
 });
 
 test('usage errors of convert exit 2 with one sentence', () => {

@@ -7,6 +7,7 @@ import { canonicalHash, canonicalJson, firstDifference } from '../../lib/config/
 import { ModeEnsembleError } from '../../lib/config/errors.js';
 import { loadExperiment, parseExperiment } from '../../lib/config/load.js';
 import { editDistance, nearest, suggestion } from '../../lib/config/suggest.js';
+import { CONVENTION_NAMES, DEFAULT_INTERVALS } from '../../lib/metrics/index.js';
 
 const LEAST = 'in: builtin:shapes\nout: [builtin:blends]\narch: R18\nseeds: [1, 2]\n';
 
@@ -48,6 +49,7 @@ test('the least experiment is completed with the recipe of the paper', () => {
       storage: 'float32',
       detectors: ['msp', 'energy', 'knn'],
       ensembles: 'all',
+      convention: 'reference',
     },
     skipBadImages: false,
     threads: availableParallelism(),
@@ -82,6 +84,17 @@ test('a suite stands in place of in, and of out', () => {
   assert.match(fault(`in: builtin:shapes\n${rest}`), /^x\.yaml: out: expected a list .*, found nothing$/);
 });
 
+test('intervals are a number of resamples, or that and more, and are complete either way', () => {
+  const intervals = (text: string) =>
+    parseExperiment(`${LEAST}evaluate: {intervals: ${text}}`, 'x.yaml').evaluate.intervals;
+  assert.deepEqual(intervals('500'), { ...DEFAULT_INTERVALS, resamples: 500 });
+  assert.deepEqual(intervals('{}'), DEFAULT_INTERVALS);
+  assert.deepEqual(intervals('{level: 0.9, seed: 7}'), { resamples: 1000, level: 0.9, seed: 7 });
+  for (const name of CONVENTION_NAMES) {
+    assert.equal(parseExperiment(`${LEAST}evaluate: {convention: ${name}}`, 'x.yaml').evaluate.convention, name);
+  }
+});
+
 const FAULTS: readonly [what: string, text: string, sentence: string][] = [
   [
     'a word for a number',
@@ -114,7 +127,7 @@ const FAULTS: readonly [what: string, text: string, sentence: string][] = [
   [
     'an unknown key like no other',
     `${LEAST}evaluate: {xyzxyz: 3}`,
-    'x.yaml: evaluate.xyzxyz: unknown key; known are batchSize, precision, storage, detectors, ensembles',
+    'x.yaml: evaluate.xyzxyz: unknown key; known are batchSize, precision, storage, detectors, ensembles, convention, intervals',
   ],
   [
     'a mistyped key whose right form is required',
@@ -130,6 +143,21 @@ const FAULTS: readonly [what: string, text: string, sentence: string][] = [
     'no OoD set',
     LEAST.replace('[builtin:blends]', '[]'),
     'x.yaml: out: expected a list of at least one OoD data set such as SVHN=folder:DIR, found an empty list',
+  ],
+  [
+    'an unknown convention',
+    `${LEAST}evaluate: {convention: openod}`,
+    'x.yaml: evaluate.convention: expected reference, knn or openood, found "openod"',
+  ],
+  [
+    'too few resamples',
+    `${LEAST}evaluate: {intervals: 3}`,
+    'x.yaml: evaluate.intervals: expected a number of resamples from 10 to 100000, found 3',
+  ],
+  [
+    'a word for intervals',
+    `${LEAST}evaluate: {intervals: many}`,
+    'x.yaml: evaluate.intervals: expected a number of resamples such as 1000, or {resamples: N, level: 0.95, seed: N}, found "many"',
   ],
   ['a seed twice', LEAST.replace('[1, 2]', '[7, 8, 7]'), 'x.yaml: seeds: seed 7 is given twice'],
   [

@@ -1,36 +1,148 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { accuracy, buildCurve, measure, summarize } from '../../lib/metrics/index.js';
+import {
+  accuracy,
+  buildCurve,
+  CONVENTION_NAMES,
+  CONVENTIONS,
+  type ConventionName,
+  MEASURE_NAMES,
+  type MeasureName,
+  measure,
+  summarize,
+} from '../../lib/metrics/index.js';
 
-interface Case {
-  name: string;
-  in: number[];
-  out: number[];
-  auroc: number;
-  aupr_in: number;
-  aupr_out: number;
-  fpr95: number;
-}
+type Numbers = Record<MeasureName, number>;
+type Case = { name: string; in: number[]; out: number[] } & Record<ConventionName, Numbers>;
 
 const fixtures = JSON.parse(readFileSync(new URL('../../../test/fixtures/metrics.json', import.meta.url), 'utf8')) as {
   cases: Case[];
 };
 
-const close = (found: number, expected: number) =>
-  assert.ok(Math.abs(found - expected) <= 1e-12, `found ${found}, expected ${expected}`);
+const close = (found: number, expected: number, what = '') =>
+  assert.ok(Math.abs(found - expected) <= 1e-12, `${what} found ${found}, expected ${expected}`);
 
-describe('measure, against scikit-learn and a brute-force FPR', () => {
-  assert.equal(fixtures.cases.length, 19);
+describe('measure, against scikit-learn and brute force, in each convention', () => {
+  assert.equal(fixtures.cases.length, 23);
   for (const fixture of fixtures.cases) {
     it(fixture.name, () => {
-      const found = measure(Float64Array.from(fixture.in), Float64Array.from(fixture.out));
-      close(found.auroc, fixture.auroc);
-      close(found.aupr_in, fixture.aupr_in);
-      close(found.aupr_out, fixture.aupr_out);
-      close(found.fpr95, fixture.fpr95);
+      for (const convention of CONVENTION_NAMES) {
+        const found = measure(Float64Array.from(fixture.in), Float64Array.from(fixture.out), { convention });
+        for (const name of MEASURE_NAMES) {
+          close(found[name], fixture[convention][name], `${convention} ${name}`);
+        }
+      }
     });
   }
+});
+
+function byHand(convention: ConventionName, inScores: number[], outScores: number[]) {
+  return measure(Float64Array.from(inScores), Float64Array.from(outScores), { convention });
+}
+
+describe('conventions, by hand', () => {
+  // Accepted from the highest score down, InD of 3 and OoD of 2: at 3 1/0, at 2 2/1, at 1 3/1, at 0 3/2.
+  const [inScores, outScores] = [
+    [3, 1, 2],
+    [0, 2],
+  ];
+  it('knn: a trapezoid from precision 0', () => {
+    const found = byHand('knn', inScores, outScores);
+    // Precision 0, 1, 2/3, 3/4 at recall 0, 1/3, 2/3, 1.
+    close(found.aupr_in, (1 / 2 + (1 + 2 / 3) / 2 + (2 / 3 + 3 / 4) / 2) / 3);
+    // From the lowest score: precision 0 at recall 0; 1, then 1/2 (an InD image) at recall 1/2; 2/4 at recall 1.
+    close(found.aupr_out, (1 / 2 + (1 / 2 + 1 / 2) / 2) / 2);
+    // round(0.15) = 0: the threshold is 1, above which one of two OoD scores lies.
+    assert.equal(found.fpr95, 1 / 2);
+  });
+  it('openood: a trapezoid from precision 1, and OoD positive', () => {
+    const found = byHand('openood', inScores, outScores);
+    close(found.aupr_in, (1 + (1 + 2 / 3) / 2 + (2 / 3 + 3 / 4) / 2) / 3);
+    close(found.aupr_out, (1 + (1 / 2 + 1 / 2) / 2) / 2);
+    // Both OoD images lie at or below 2, and so do two of three InD images.
+    close(found.fpr95, 2 / 3);
+  });
+  it('the detection error is the share on the wrong side of the best threshold, in all of them', () => {
+    // At 3 two InD are missed, at 2 one, and one OoD accepted, at 1 none and one.
+    for (const convention of CONVENTION_NAMES) {
+      assert.equal(byHand(convention, inScores, outScores).detection_error, 1 / 5);
+    }
+    // All reversed: the best is to accept nothing, or everything.
+    assert.equal(byHand('reference', [0, 0], [1, 1, 1]).detection_error, 2 / 5);
+    assert.equal(byHand('reference', [0, 0, 0], [1, 1]).detection_error, 2 / 5);
+  });
+  it('recall in steps of a tenth', () => {
+    // InD 5 … 14, OoD 0 … 9. Nearest 95 % is 90 % in float64: InD at or above 6, and of OoD 6 to 9.
+    const [ten, other] = [Array.from({ length: 10 }, (_, i) => i + 5), Array.from({ length: 10 }, (_, i) => i)];
+    close(byHand('reference', ten, other).fpr95, 0.4);
+    // round(0.5) is 0, half to even: the threshold is 5, and OoD above it are 6 to 9.
+    close(byHand('knn', ten, other).fpr95, 0.4);
+    // Only all ten OoD are 95 % or more: they lie at or below 9, as do InD 5 to 9.
+    close(byHand('openood', ten, other).fpr95, 0.5);
+  });
+  it("knn: Python's rounding, half to even", () => {
+    const fpr = (n: number, outs: number[]) =>
+      byHand(
+        'knn',
+        Array.from({ length: n }, (_, i) => i),
+        outs,
+      ).fpr95;
+    // Places: 10 → 0.5 → 0; 30 → 1.5 → 2; 50 → 2.5 → 2; 70 → 3.5 → 4; 29 → 1.45 → 1; 31 → 1.55 → 2.
+    for (const [n, place] of [
+      [10, 0],
+      [30, 2],
+      [50, 2],
+      [70, 4],
+      [29, 1],
+      [31, 2],
+    ] as const) {
+      // Strictly above: the score itself is no false positive, the next higher one is.
+      assert.deepEqual([fpr(n, [place]), fpr(n, [place + 0.5]), fpr(n, [place - 0.5])], [0, 1, 0], `${n}`);
+    }
+  });
+  it('constant scores', () => {
+    const [five, seven] = [Array(5).fill(3.25), Array(7).fill(3.25)];
+    const expected: Record<ConventionName, number[]> = {
+      reference: [5 / 12, 7 / 12, 1],
+      // Nothing lies strictly above the threshold.
+      knn: [5 / 24, 7 / 24, 0],
+      openood: [17 / 24, 19 / 24, 1],
+    };
+    for (const convention of CONVENTION_NAMES) {
+      const found = byHand(convention, five, seven);
+      const [auprIn, auprOut, fpr] = expected[convention] as [number, number, number];
+      assert.deepEqual([found.auroc, found.fpr95, found.detection_error], [0.5, fpr, 5 / 12]);
+      close(found.aupr_in, auprIn);
+      close(found.aupr_out, auprOut);
+      assert.equal(found.warnings.length, 1);
+    }
+  });
+  it('one image a side', () => {
+    const numbers = (convention: ConventionName, a: number, b: number) => {
+      const { aupr_in, aupr_out, fpr95, detection_error } = byHand(convention, [a], [b]);
+      return [aupr_in, aupr_out, fpr95, detection_error];
+    };
+    assert.deepEqual(numbers('reference', 1, 0), [1, 1, 0, 0]);
+    assert.deepEqual(numbers('knn', 1, 0), [1 / 2, 1 / 2, 0, 0]);
+    assert.deepEqual(numbers('openood', 1, 0), [1, 1, 0, 0]);
+    // Wrong way round: precision 0, then 1/2.
+    assert.deepEqual(numbers('reference', 0, 1), [1 / 2, 1 / 2, 1, 1 / 2]);
+    assert.deepEqual(numbers('knn', 0, 1), [1 / 4, 1 / 4, 1, 1 / 2]);
+    assert.deepEqual(numbers('openood', 0, 1), [1 / 4, 1 / 4, 1, 1 / 2]);
+  });
+  it('openood: takes every distinct score for a threshold', () => {
+    // One image of each side at each of 20 scores: 95 % of OoD are reached at 18, with 19 of 20 InD images. scikit-learn's
+    // roc_curve keeps only the ends of this straight line, and would say 1.
+    const scores = Array.from({ length: 20 }, (_, i) => i);
+    assert.equal(byHand('openood', scores, scores).fpr95, 19 / 20);
+  });
+  it('each has a line that names it and says which side is positive', () => {
+    for (const [name, { summary, positive }] of Object.entries(CONVENTIONS)) {
+      const side = positive === 'in' ? 'in-distribution' : 'out-of-distribution';
+      assert.ok(summary.startsWith(`convention "${name}": ${side} is the positive class; `), summary);
+    }
+  });
 });
 
 describe('measure, by hand', () => {

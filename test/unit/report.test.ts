@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { measure } from '../../lib/metrics/index.js';
+import { measure, recordOf } from '../../lib/metrics/index.js';
 import { histogram, inThreshold, scoreRange } from '../../lib/report/histogram.js';
 import { html, trusted } from '../../lib/report/html.js';
 import { describeResults, formatTables, renderReport } from '../../lib/report/index.js';
@@ -21,7 +21,16 @@ function evaluation(inName = 'shapes', names: readonly [string, string] = ['near
       for (const [members, fpr95] of Object.entries(values)) {
         const kind = members.includes('+') ? 'ensemble' : 'mode';
         const out = names[index] as string;
-        const same = { in: inName, arch: 'r18', n_in: 40, n_out: 40, auroc: 0.9, aupr_in: 0.8, aupr_out: 0.7 };
+        const same = {
+          in: inName,
+          arch: 'r18',
+          n_in: 40,
+          n_out: 40,
+          auroc: 0.9,
+          aupr_in: 0.8,
+          aupr_out: 0.7,
+          detection_error: 0.2,
+        };
         rows.push({ ...same, out, detector, kind, members, fpr95 });
       }
     }
@@ -47,6 +56,17 @@ function evaluation(inName = 'shapes', names: readonly [string, string] = ['near
     scores,
     warnings: [],
   };
+}
+
+/** The same with an interval of ±10 points around each FPR95, and gains on the first set. */
+function withIntervals(given: Evaluation): Evaluation {
+  const rows = given.rows.map((row) => ({ ...row, fpr95_lo: row.fpr95 - 0.1, fpr95_hi: row.fpr95 + 0.1 }));
+  const interval = (low: number, high: number) => recordOf((): [number, number] => [low, high]);
+  const gains = ['msp', 'knn'].map((detector) => ({
+    ...{ out: given.out[0] as string, detector, members: 'a+b' },
+    ...{ mean: interval(-0.01, 0.02), best: interval(-0.03, 0.005) },
+  }));
+  return { ...given, rows, gains, intervals: { resamples: 100, level: 0.95, seed: 3 } };
 }
 
 const report = (given: Evaluation, title = 'A report') =>
@@ -120,18 +140,74 @@ describe('formatTables', () => {
     assert.equal(parts.length, 6);
     assert.equal(
       parts[0],
-      ['Accuracy %     top-1', 'a              90.00', 'b              92.00', 'ensemble of 2  93.00'].join('\n'),
+      [
+        'Accuracy %            top-1',
+        'a                     90.00',
+        'b                     92.00',
+        'mean ± std     91.00 ± 1.41',
+        'min–max         90.00–92.00',
+        'ensemble of 2         93.00',
+      ].join('\n'),
     );
     assert.equal(
       parts[1],
       [
-        'MSP, FPR95 %      a      b     mean ± std  ensemble of 2',
-        'near          50.00  30.00  40.00 ± 14.14          35.00',
-        'far           20.00  20.00   20.00 ± 0.00          10.00',
+        'MSP, FPR95 %      a      b     mean ± std  ensemble of 2  over mean  over best',
+        'near          50.00  30.00  40.00 ± 14.14          35.00      +5.00      -5.00',
+        'far           20.00  20.00   20.00 ± 0.00          10.00     +10.00     +10.00',
       ].join('\n'),
     );
     assert.match(parts[3] ?? '', /^kNN, FPR95 % /);
-    assert.match(parts[5] ?? '', /^In shapes; convention "reference": in-distribution is the positive class; .*\.\n$/);
+    assert.match(
+      parts[5] ?? '',
+      /^over mean, over best: points by .*\.\nIn shapes; convention "reference": in-distribution is the positive class; .*\.\n$/,
+    );
+  });
+
+  it('keeps to 100 columns: with intervals or many modes, the modes stand in their mean and range', () => {
+    const given = withIntervals(evaluation());
+    const parts = formatTables(given).split('\n\n');
+    assert.equal(
+      parts[1],
+      [
+        'MSP, FPR95 %     mean ± std      min–max       ensemble of 2           over mean           over best',
+        'near          40.00 ± 14.14  30.00–50.00  35.00 [25.0, 45.0]  +5.00 [-1.0, +2.0]  -5.00 [-3.0, +0.5]',
+        'far            20.00 ± 0.00  20.00–20.00   10.00 [0.0, 20.0]              +10.00              +10.00',
+      ].join('\n'),
+    );
+    assert.match(parts[5] ?? '', /\nIn brackets: 95 % bootstrap intervals over images \(100 resamples, seed 3\)\.\n/);
+    const lines = parts.slice(0, 5).join('\n').split('\n');
+    assert.ok(lines.every((line) => line.length <= 100));
+    // A single mode has room for its interval.
+    const only = <Row extends { members: string }>(rows: Row[]) => rows.filter(({ members }) => members === 'a');
+    const single = formatTables({ ...given, rows: only(given.rows), accuracy: only(given.accuracy) }).split('\n\n');
+    assert.equal(
+      single[1],
+      ['MSP, FPR95 %                   a', 'near          50.00 [40.0, 60.0]', 'far           20.00 [10.0, 30.0]'].join(
+        '\n',
+      ),
+    );
+    assert.doesNotMatch(single.join(), /ensemble|over mean/);
+  });
+
+  it('averages over several ensembles of one size', () => {
+    const given = evaluation();
+    const more = (members: string, fpr95: number) =>
+      given.rows.filter((row) => row.members === 'a+b').map((row): ResultRow => ({ ...row, members, fpr95 }));
+    given.rows.push(
+      ...evaluation()
+        .rows.filter(({ members }) => members === 'a')
+        .map((row) => ({ ...row, members: 'c' })),
+    );
+    given.rows.push(...more('a+c', 0.25));
+    given.accuracy.push({ kind: 'ensemble', members: 'a+c', n: 40, top1: 0.95 });
+    const [accuracy, msp] = formatTables(given).split('\n\n');
+    assert.match(accuracy ?? '', /\na\+b +93\.00\na\+c +95\.00$/);
+    // near: 35 and 25, over the mean of their own modes by 5 and 25.
+    assert.match(
+      msp ?? '',
+      /2 ensembles of 2  over mean  over best\nnear .* 30\.00 ± 7\.07     \+15\.00     \+10\.00\n/,
+    );
   });
 });
 
@@ -160,6 +236,23 @@ describe('renderReport', () => {
     );
     assert.match(page, /<td>train\.epochs<\/td><td>3<\/td>/);
     assert.match(page, /<td>seeds<\/td><td>1, 2<\/td>/);
+  });
+
+  it('sets ensembles against the mean and the best of their modes in all metrics, with intervals', async () => {
+    const page = await report(withIntervals(evaluation()));
+    const text = page.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ');
+    assert.match(
+      text,
+      /near 35\.00 \[25\.0, 45\.0\] 40\.00 ± 14\.14 30\.00–50\.00 50\.00 \[40\.0, 60\.0\] ★ 30\.00 \[/,
+    );
+    assert.match(
+      text,
+      /What the ensemble gains points ensemble of 2 over mean over best FPR95 near \+5\.00 \[-1\.0, \+2\.0\] -5\.00 \[-3\.0, \+0\.5\] far \+10\.00 \+10\.00 AUROC/,
+    );
+    assert.match(text, /Detection error % \(lower is better\) near ★ 20\.00/);
+    assert.match(text, /In brackets: 95 % bootstrap intervals over images \(100 resamples, seed 3\)\./);
+    assert.match(text, /mean ± std over modes 91\.00 ± 1\.41 min–max over modes 90\.00–92\.00/);
+    assert.doesNotMatch(page, /NaN|undefined/);
   });
 
   it('escapes every name, also in charts', async () => {

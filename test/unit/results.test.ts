@@ -3,7 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { fileName, npyFloat32, resultsCsv, writeResults, writeScores } from '../../lib/run/results.js';
+import { MEASURE_NAMES, recordOf } from '../../lib/metrics/index.js';
+import { fileName, npyFloat32, resultsCsv, resultsJson, writeResults, writeScores } from '../../lib/run/results.js';
 import type { Evaluation } from '../../lib/run/types.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'results-'));
@@ -31,6 +32,7 @@ describe('results', () => {
         aupr_in: 0.1 + 0.2,
         aupr_out: 1 / 3,
         fpr95: 0.5,
+        detection_error: 0.4,
       },
       {
         in: 'shapes',
@@ -45,6 +47,7 @@ describe('results', () => {
         aupr_in: 1,
         aupr_out: 0,
         fpr95: 0.25,
+        detection_error: 0.3,
       },
       {
         in: 'shapes',
@@ -59,6 +62,7 @@ describe('results', () => {
         aupr_in: 1,
         aupr_out: 0,
         fpr95: 0,
+        detection_error: 0.2,
       },
       {
         in: 'shapes',
@@ -73,6 +77,7 @@ describe('results', () => {
         aupr_in: 1,
         aupr_out: 1,
         fpr95: 0.125,
+        detection_error: 0.1,
       },
     ],
     scores: [],
@@ -82,8 +87,8 @@ describe('results', () => {
 
   it('writes the columns in order with every digit', () => {
     const lines = resultsCsv(evaluation().rows).split('\n');
-    assert.equal(lines[0], 'in,out,arch,detector,kind,members,n_in,n_out,auroc,aupr_in,aupr_out,fpr95');
-    assert.equal(lines[1], 'shapes,near,r18,msp,mode,a,3,2,0.75,0.30000000000000004,0.3333333333333333,0.5');
+    assert.equal(lines[0], 'in,out,arch,detector,kind,members,n_in,n_out,auroc,aupr_in,aupr_out,fpr95,detection_error');
+    assert.equal(lines[1], 'shapes,near,r18,msp,mode,a,3,2,0.75,0.30000000000000004,0.3333333333333333,0.5,0.4');
     assert.equal(lines.length, 6);
     assert.equal(lines[5], '');
   });
@@ -105,11 +110,37 @@ describe('results', () => {
     assert.deepEqual(json.warnings, ['one']);
     assert.equal(json.summary.length, 1);
     assert.deepEqual(json.summary[0].modes.fpr95, { n: 3, mean: 0.25, std: 0.25, min: 0, max: 0.5 });
+    assert.equal(json.intervals, undefined);
+    assert.deepEqual(json.summary[0].modes.detection_error.max, 0.4);
+    const [{ over_mean, over_best, ...ensemble }] = json.summary[0].ensembles;
     // Modes a and b have 0.5 and 0.25: mean 0.375, minus 0.125.
-    assert.deepEqual(json.summary[0].ensembles, [
-      { members: 'a+b', auroc: 1, aupr_in: 1, aupr_out: 1, fpr95: 0.125, gain_fpr95: 0.25 },
-    ]);
+    const values = { auroc: 1, aupr_in: 1, aupr_out: 1, fpr95: 0.125, detection_error: 0.1 };
+    assert.deepEqual(ensemble, { members: 'a+b', ...values, gain_fpr95: 0.25 });
+    assert.deepEqual([over_mean.fpr95, over_best.fpr95], [{ gain: 0.25 }, { gain: 0.125 }]);
+    // Where more is better the best is the largest: 0.75 of a, not the 0.5 of c, which is no member.
+    assert.deepEqual([over_mean.auroc, over_best.auroc], [{ gain: 0.5 }, { gain: 0.25 }]);
+    assert.deepEqual([over_mean.aupr_in.gain, over_best.aupr_in.gain], [1 - (1 + 0.1 + 0.2) / 2, 0]);
     assert.deepEqual(readdirSync(join(own, 'deep', 'run')).sort(), ['results.csv', 'results.json']);
+  });
+
+  it('adds the ends of intervals behind the other columns, and gains with theirs to the summary', () => {
+    const given = evaluation();
+    const row = given.rows[3] as Evaluation['rows'][number];
+    for (const [index, name] of MEASURE_NAMES.entries()) {
+      for (const one of given.rows) Object.assign(one, { [`${name}_lo`]: index / 8, [`${name}_hi`]: (index + 1) / 8 });
+    }
+    const [head, first] = resultsCsv(given.rows).split('\n');
+    const ends = 'auroc_lo,auroc_hi,aupr_in_lo,aupr_in_hi,aupr_out_lo,aupr_out_hi,fpr95_lo,fpr95_hi';
+    assert.ok(head?.endsWith(`,fpr95,detection_error,${ends},detection_error_lo,detection_error_hi`), head);
+    assert.ok(first?.endsWith(',0.5,0.4,0,0.125,0.125,0.25,0.25,0.375,0.375,0.5,0.5,0.625'), first);
+    const interval = (low: number, high: number) => recordOf((): [number, number] => [low, high]);
+    const intervals = { resamples: 100, level: 0.95, seed: 3 };
+    const gain = { out: 'near', detector: 'msp', members: row.members, mean: interval(-1, 1), best: interval(-2, 0.5) };
+    const json = JSON.parse(resultsJson({ ...given, intervals, gains: [gain] }));
+    assert.deepEqual(json.intervals, intervals);
+    const [ensemble] = json.summary[0].ensembles;
+    assert.deepEqual(ensemble.over_mean.fpr95, { gain: 0.25, lo: -1, hi: 1 });
+    assert.deepEqual(ensemble.over_best.auroc, { gain: 0.25, lo: -2, hi: 0.5 });
   });
 
   it('writes NumPy 1.0 files of little-endian float32', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ModeEnsembleError } from '../../lib/config/errors.js';
 import type { ExperimentInput } from '../../lib/config/schema.js';
+import { chooseEnsembles, type EnsembleWish } from '../../lib/run/experiment.js';
 import { runExperiment } from '../../lib/run/run.js';
 import { evaluateClean, evaluateOod } from '../../lib/run/run-checkpoints.js';
 import { fakeAddon } from './run-addon.js';
@@ -172,6 +173,44 @@ test('ensembles are all modes, subsets of a size, or lists', async () => {
   assert.deepEqual(await ensembles([[3, 1]]), ['1+3']);
 });
 
+test('ensembles of a size and lists are taken together', () => {
+  const choose = (wanted: EnsembleWish) =>
+    chooseEnsembles(wanted, ['1', '2', '3'], '--ensemble').map((one) => one.join('+'));
+  const pairs = ['1+2', '1+3', '2+3'];
+  assert.deepEqual(choose({ size: 2, lists: [['3', '2', '1']] }), [...pairs, '1+2+3']);
+  // A list of that size is among them already.
+  assert.deepEqual(choose({ size: 2, lists: [['3', '1']] }), pairs);
+  assert.deepEqual(choose({ size: 2, lists: [] }), pairs);
+  assert.throws(() => choose({ size: 2, lists: [['1', '4']] }), {
+    code: 'E_CONFIG',
+    message: /^--ensemble: .*no mode "4"/,
+  });
+  assert.throws(() => choose({ size: 4 }), {
+    code: 'E_CONFIG',
+    message: /^--ensemble: An ensemble of 4 cannot be made/,
+  });
+});
+
+test('a run measures in the convention and with the intervals of the experiment', async () => {
+  const addon = fakeAddon();
+  const evaluate = { detectors: ['msp'], convention: 'openood' as const, intervals: { resamples: 20, seed: 4 } };
+  const settings = experiment({ evaluate });
+  const { evaluation } = await runExperiment(settings, { addon });
+  assert.equal(evaluation.convention, 'openood');
+  assert.deepEqual(evaluation.intervals, { resamples: 20, level: 0.95, seed: 4 });
+  const [head, first] = readFileSync(join(settings.run, 'results.csv'), 'utf8').split('\n');
+  assert.ok(
+    head?.endsWith(
+      'detection_error,auroc_lo,auroc_hi,aupr_in_lo,aupr_in_hi,aupr_out_lo,aupr_out_hi,fpr95_lo,fpr95_hi,detection_error_lo,detection_error_hi',
+    ),
+  );
+  // All scores of the fake addon are equal: precision 1, then 1/2, in every resample.
+  assert.ok(first?.endsWith(',20,20,0.5,0.75,0.75,1,0.5,0.5,0.5,0.75,0.75,0.75,0.75,1,1,0.5,0.5'), first);
+  const json = JSON.parse(readFileSync(join(settings.run, 'results.json'), 'utf8'));
+  assert.match(json.conventionMeaning, /^convention "openood": out-of-distribution is the positive class/);
+  assert.deepEqual(json.summary[0].ensembles[0].over_best.fpr95, { gain: 0, lo: 0, hi: 0 });
+});
+
 test('a run folder that cannot be is one sentence, before anything is trained', async () => {
   const addon = fakeAddon();
   const file = join(root, 'file');
@@ -203,6 +242,8 @@ test('checkpoints are evaluated without an experiment, from the same features', 
     addon,
   };
   const clean = await evaluateClean(shared);
+  const nothing = { top1: { gain: 0 } };
+  const whole = { kind: 'ensemble', members: '1+2', n: 20, top1: 1, over_mean: nothing, over_best: nothing };
   assert.deepEqual(clean, {
     in: 'shapes',
     arch: 'cifar-resnet18-w16',
@@ -211,7 +252,8 @@ test('checkpoints are evaluated without an experiment, from the same features', 
       { kind: 'mode', members: '2', n: 20, top1: 1 },
     ],
     top1: { n: 2, mean: 1, std: 0, min: 1, max: 1 },
-    ensemble: { kind: 'ensemble', members: '1+2', n: 20, top1: 1 },
+    ensembles: [whole],
+    ensemble: whole,
     skipped: {},
     skippedImages: {},
   });
