@@ -111,6 +111,7 @@ export const fields = {
   resamples: whole(10, 100_000, resamplesText),
   intervalLevel: z.number({ error: levelText }).gt(0, levelText).lt(1, levelText),
   intervalSeed: seed,
+  fusion: z.enum(['paper', 'scores', 'standardised', 'softmax'], { error: 'paper, scores, standardised or softmax' }),
   classes: whole(1, 1_000_000, 'a whole number from 1 to 1000000'),
   resize: whole(1, 4096, 'a whole number from 1 to 4096'),
   fit: z.enum(['both', 'short'], { error: 'both or short' }),
@@ -192,6 +193,8 @@ export const evaluateSchema = z.strictObject(
     convention: fields.convention.default('reference'),
     /** Where it is not given: no intervals. */
     intervals: intervals.optional(),
+    /** How the members of an ensemble are brought together; `paper` is each detector's own rule. */
+    fusion: fields.fusion.default('paper'),
   },
   { error: 'a mapping of evaluation settings' },
 );

@@ -1,5 +1,5 @@
-import { getDetector } from '../detectors/index.js';
-import { MEMBER_SEPARATOR } from '../ensemble/index.js';
+import { titleOf } from '../detectors/index.js';
+import { FUSION_WORDS, MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { describeConvention, type MeasureName, summarize } from '../metrics/index.js';
 import type { AccuracyRow, Evaluation, ResultRow } from '../run/types.js';
 import { between, describeIntervals, GAIN_MEANING, lowestToHighest, meanAndStd, percent, points } from './numbers.js';
@@ -18,25 +18,31 @@ const MOST_ENSEMBLES = 3;
  */
 export function formatTables(evaluation: Evaluation): string {
   const { accuracy, in: inName, convention, intervals } = evaluation;
-  const largest = largestOf(accuracy);
+  const largest = largestOf(evaluation.rows);
   const shown = accuracy.filter(({ kind, members }) => kind === 'mode' || largest.includes(members));
-  const parts = [accuracyTable(shown, MOST_ENSEMBLES)];
+  const parts = shown.length > 0 ? [accuracyTable(shown, MOST_ENSEMBLES)] : [];
   const summaries = summarizeRows(evaluation);
   for (const detector of new Set(summaries.map((summary) => summary.detector))) {
     const own = summaries.filter((summary) => summary.detector === detector);
     const rows = evaluation.rows.filter((row) => row.detector === detector);
     for (const { name, title } of SHOWN) {
-      const head = `${getDetector(detector).title}, ${title} %`;
+      const head = `${titleOf(detector)}, ${title} %`;
       parts.push(widestThatFits(variants(head, name, own, rows, largest)));
     }
   }
   const notes = [
     ...(largest.length > 0 ? [`${GAIN_MEANING}.`] : []),
     ...(intervals ? [`In brackets: ${describeIntervals(intervals)}.`] : []),
-    `In ${inName}; ${describeConvention(convention)}.`,
+    `In ${inName}; ${describeConvention(convention)}.${fusionNote(evaluation)}`,
   ];
   parts.push(notes.join('\n'));
   return `${parts.join('\n\n')}\n`;
+}
+
+/** A sentence where there are ensembles and they are not fused as in the paper. */
+export function fusionNote({ fusion, rows }: Pick<Evaluation, 'fusion' | 'rows'>): string {
+  if (fusion === 'paper' || !rows.some(({ kind }) => kind === 'ensemble')) return '';
+  return ` Ensembles: ${FUSION_WORDS[fusion]} (fusion "${fusion}").`;
 }
 
 /** One column: its head, and a cell for each OoD set. */
@@ -140,8 +146,8 @@ export function accuracyTable(rows: readonly AccuracyRow[], most = Number.POSITI
 }
 
 /** The ensembles with the most members. */
-function largestOf(accuracy: readonly AccuracyRow[]): string[] {
-  const ensembles = accuracy.filter(({ kind }) => kind === 'ensemble').map(({ members }) => members);
+function largestOf(rows: readonly ResultRow[]): string[] {
+  const ensembles = [...new Set(rows.filter(({ kind }) => kind === 'ensemble').map(({ members }) => members))];
   const most = Math.max(0, ...ensembles.map(sizeOf));
   return ensembles.filter((members) => sizeOf(members) === most);
 }

@@ -30,21 +30,25 @@ export interface AccuracySource {
   /** Of the plain pass, one a mode. */
   files: readonly FeatureFile[];
   subsets: readonly Subset[];
+  /** How many classes the labels are of: they say nothing about networks that tell other classes apart. Default: as many
+   * as the first mode tells apart. */
+  classes?: number | undefined;
   /** Default: the mean of the logits. */
   fuse?: FuseLogits | undefined;
   intervals?: IntervalSettings | undefined;
 }
 
 /**
- * Accuracy of each mode and ensemble, by the mean of the logits (or another fusion of them). Ensembles of modes with different
- * numbers of classes have none and are left out.
+ * Accuracy of each mode and ensemble, by the mean of the logits (or another fusion of them). Networks with another number of
+ * classes than the labels have no accuracy and are left out.
  *
  * @returns in the order of the subsets
  * @throws ModeEnsembleError E_DATA where a label is no class; E_NUMERIC on logits that are not finite; E_ABORTED
  */
 export async function findAccuracies(source: AccuracySource, signal?: AbortSignal): Promise<FoundAccuracy[]> {
   const { name, files, intervals } = source;
-  const subsets = source.subsets.filter(({ places }) => new Set(places.map((i) => files[i]?.classes)).size === 1);
+  const classes = source.classes ?? files[0]?.classes ?? 0;
+  const subsets = source.subsets.filter((subset) => subset.places.every((place) => files[place]?.classes === classes));
   const labels = (await files[0]?.labels()) ?? new Int32Array(0);
   const scores = subsets.map(() => new Float64Array(labels.length));
   const places = subsets.map((subset) => subset.places);
@@ -55,9 +59,8 @@ export async function findAccuracies(source: AccuracySource, signal?: AbortSigna
     () => turn(signal),
   );
   const resampler = intervals && new Resampler(intervals.seed, intervals.resamples);
-  return subsets.map(({ kind, members, places: [first = 0] }, index) => {
+  return subsets.map(({ kind, members }, index) => {
     const found = Uint8Array.from(scores[index] as Float64Array);
-    const classes = files[first]?.classes ?? 0;
     const row: AccuracyRow = { kind, members: joinMembers(members), ...accuracyOf(found, classes) };
     const values = resampler && resampleAccuracy(found, classes, name, resampler);
     if (values && intervals) Object.assign(row, boundsOf(['top1', 'top5'], values, intervals.level));

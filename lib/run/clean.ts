@@ -16,7 +16,7 @@ import type { AccuracyRow, MemberFeatures } from './types.js';
 export interface AccuracyInput {
   /** Name of the in-distribution test set. */
   in: string;
-  members: readonly Pick<MemberFeatures, 'name' | 'test'>[];
+  members: readonly Pick<MemberFeatures, 'name' | 'arch' | 'test'>[];
   /** Each an ensemble, by member names. */
   ensembles: readonly (readonly string[])[];
   intervals?: IntervalSettings | undefined;
@@ -60,7 +60,7 @@ export async function measureAccuracy(
   const files: FeatureFile[] = [];
   for (const { test } of input.members) files.push(await FeatureFile.open(test[passId(PLAIN)] as string));
   const names = input.members.map(({ name }) => name);
-  const subsets = makeSubsets(names, input.ensembles);
+  const subsets = makeSubsets(input.members, input.ensembles);
   const found = await findAccuracies({ name: input.in, files, subsets, intervals }, hooks.signal);
   const modes = found.filter(({ row }) => row.kind === 'mode');
   const ensembles = found

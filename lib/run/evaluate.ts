@@ -13,7 +13,7 @@ import type { ProgressEvent } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { findAccuracies } from './accuracy.js';
-import { checkSpaces } from './check-spaces.js';
+import { archOf, checkSpaces } from './check-spaces.js';
 import { measureAll } from './measure.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
 import { type RowTask, scoreRows } from './score-rows.js';
@@ -71,13 +71,12 @@ export async function evaluate(
     'Detector',
   );
   const { fusion = 'paper' } = input;
-  const subsets = makeSubsets(
-    input.members.map(({ name }) => name),
-    input.ensembles,
-  );
+  const subsets = makeSubsets(input.members, input.ensembles);
   const scored = FUSE_LOGITS[fusion] ? subsets : subsets.filter(({ kind }) => kind === 'mode');
-  checkSpaces(input, choices, scored, fusion);
   const sets = await openSets(input.in, outNames, input.members, passesOf(choices));
+  const plain = filesOf(sets[0] as FeatureSet, PLAIN);
+  const members = input.members.map(({ name, arch }, i) => ({ name, arch, classes: plain[i]?.classes }));
+  checkSpaces(choices, members, input.ensembles, fusion);
   const rows = sets.reduce((sum, set) => sum + set.count, 0);
   const progress = new Progress(rows * scored.length * choices.length, hooks);
   const scores = new Map<string, Float64Array[]>();
@@ -85,7 +84,8 @@ export async function evaluate(
   const found = await findAccuracies(
     {
       name: input.in,
-      files: filesOf(sets[0] as FeatureSet, PLAIN),
+      files: plain,
+      classes: input.classes,
       subsets,
       fuse: FUSE_LOGITS[fusion],
       intervals: input.intervals,
@@ -98,12 +98,13 @@ export async function evaluate(
 
   const scoresOf = (label: string, subset: number, set: number) =>
     scores.get(scoreKey(label, set))?.[subset] as Float64Array;
-  const about = { in: input.in, out: outNames, arch: archOf(input) };
+  const about = { in: input.in, out: outNames, arch: archOf(input.members) };
   const labels = choices.map(({ label }) => label);
   const measured = await measureAll({ ...about, detectors: labels, subsets, scoresOf }, input, hooks);
   return {
     ...about,
     fusion,
+    detectors: choices.map(({ name, label, parameters }) => ({ name, label, parameters })),
     accuracy: found.map(({ row }) => row),
     ...measured,
     scores: labels.flatMap((label) =>
@@ -202,11 +203,6 @@ function fuseScores({ fusion, subsets, sets, scores }: Work, choices: readonly C
       }
     }
   }
-}
-
-/** One architecture, or all that there are. */
-function archOf({ members }: EvaluationInput): string {
-  return [...new Set(members.map(({ arch }) => arch))].join(MEMBER_SEPARATOR);
 }
 
 function checkNames(input: EvaluationInput): string[] {

@@ -1,3 +1,5 @@
+import { canonicalJson } from '../config/canonical.js';
+import { ConfigError } from '../config/errors.js';
 import type { DataSet } from '../data/open.js';
 import type { Services } from '../detectors/index.js';
 import { EXTRACTOR_VERSION, featureKey, featureMetadata } from '../features/key.js';
@@ -21,6 +23,10 @@ export interface ExtractedMember {
   checkpoint: string;
   /** SHA-256 (hex) of the checkpoint. */
   weightsHash: string;
+  arch: ModeArch;
+  transform: TransformOptions;
+  /** Outputs of the network. */
+  classes: number;
 }
 
 export interface FeatureSets {
@@ -32,16 +38,12 @@ export interface FeatureSets {
 }
 
 export interface ExtractSettings {
-  arch: ModeArch;
-  /** Outputs of the networks. */
-  classes: number;
   members: readonly ExtractedMember[];
   sets: FeatureSets;
   /** What is made of each image of the test data and of the OoD sets; of the training data the plain pass alone. */
   passes: readonly Pass[];
   /** The type in which features are stored; default: float32. */
   storage?: Storage | undefined;
-  transform: TransformOptions;
   store: FeatureStore;
   batchSize: number;
   precision: Precision;
@@ -69,14 +71,15 @@ export function servicesOf(addon: Addon): Services {
 }
 
 /**
- * Makes the feature files that are missing: one job for each data set, so that each image is decoded once and goes
- * through each network once. What is in the store under the right key is not made again.
+ * Makes the feature files that are missing: one job for each data set and each kind of preprocessing, so that each image
+ * is decoded once for it and goes through each network once. What is in the store under the right key is not made again.
  *
  * @throws ModeEnsembleError E_DATA for images that cannot be read, E_CHECKPOINT for weights of another shape,
  *   E_ABORTED, E_IO; finished feature files stay
  */
 export async function extractFeatures(settings: ExtractSettings, hooks: StageHooks = {}): Promise<ExtractedFeatures> {
   const { members, sets, store } = settings;
+  requireOneGradient(settings);
   await store.sweep();
   const result: ExtractedFeatures = { members: [], made: 0, reused: 0, madePaths: [], skipped: {}, skippedImages: {} };
   const extract = (set: DataSet, label: string, passes: readonly Pass[]) =>
@@ -85,9 +88,9 @@ export async function extractFeatures(settings: ExtractSettings, hooks: StageHoo
   const train = sets.train && (await extract(sets.train, `${sets.train.name} (train)`, [PLAIN]));
   const out = new Map<string, PassFiles[]>();
   for (const set of sets.out) out.set(set.name, await extract(set, set.name, settings.passes));
-  result.members = members.map(({ name }, index) => ({
+  result.members = members.map(({ name, arch }, index) => ({
     name,
-    arch: settings.arch.id,
+    arch: arch.id,
     train: train?.[index],
     test: test[index] as PassFiles,
     out: Object.fromEntries([...out].map(([set, files]) => [set, files[index] as PassFiles])),
@@ -114,21 +117,19 @@ async function extractSet(
   result: ExtractedFeatures,
   hooks: StageHooks,
 ): Promise<PassFiles[]> {
-  const { arch, classes, members, transform, store, batchSize, precision, threads, workers } = settings;
-  const { storage = 'float32' } = settings;
-  const addon = settings.addon ?? getAddon();
-  const network = archOptions(arch, classes);
-  // Files made while bad images were passed over have fewer rows than a run that does not allow it may use.
-  const fingerprint = set.skipBadImages ? `${set.fingerprint}+skip` : set.fingerprint;
+  const { members, store, precision, storage = 'float32' } = settings;
+  const fingerprint = fingerprintOf(set);
   const told = (message: string) => hooks.onLog?.({ type: 'log', level: 'warning', message });
   const files = await Promise.all(
     members.flatMap((member) =>
       passes.map(async (pass): Promise<Wanted> => {
-        const source = { weights: member.weightsHash, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
-        const whole = { ...source, arch: network, pass, storage };
+        const { weightsHash: weights, transform } = member;
+        const source = { weights, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
+        const whole = { ...source, arch: archOptions(member.arch, member.classes), pass, storage };
         const key = featureKey(whole);
         // A module's id is its file's name, which is no content.
-        const metadata = featureMetadata(whole, { arch: arch.name === SCRIPT ? SCRIPT : arch.id, data: set.reader });
+        const id = member.arch.name === SCRIPT ? SCRIPT : member.arch.id;
+        const metadata = featureMetadata(whole, { arch: id, data: set.reader });
         const isThere = await store.has(key, (reason) => told(`${reason} It is made again.`));
         return { member, pass, key, path: store.path(key), metadata, isThere };
       }),
@@ -141,37 +142,73 @@ async function extractSet(
   result.made += missing.length;
   result.madePaths.push(...missing.map(({ path }) => path));
   result.reused += files.length - missing.length;
-  if (missing.length > 0) {
-    hooks.onStage?.(`extract ${label}`);
-    const outputsOf = (member: ExtractedMember) =>
-      missing
-        .filter((file) => file.member === member)
-        .map(({ pass, path, metadata }) => ({ pass, path, storage, metadata }));
-    const { skipped } = await startJob(
-      (sink) =>
-        addon.extract(
-          {
-            members: members
-              .map((member) => ({ arch: network, checkpoint: member.checkpoint, outputs: outputsOf(member) }))
-              .filter(({ outputs }) => outputs.length > 0),
-            data: set.handle,
-            transform,
-            batchSize,
-            precision,
-            threads,
-            workers,
-          },
-          sink,
-        ),
-      hooks,
-    ).done;
-    // The files have fewer rows; which images these are is kept beside them.
-    if (skipped.length > 0) for (const { key } of missing) await store.writeSkipped(key, skipped);
+  const groups = byTransform(missing);
+  for (const [index, group] of groups.entries()) {
+    const part = groups.length > 1 ? ` (preprocessing ${index + 1} of ${groups.length})` : '';
+    hooks.onStage?.(`extract ${label}${part}`);
+    await makeFiles(settings, set, group, hooks);
   }
   if (set.skipBadImages) await tellSkipped(set, label, files, store, result, hooks);
   return members.map((member) =>
     Object.fromEntries(files.filter((file) => file.member === member).map(({ pass, path }) => [passId(pass), path])),
   );
+}
+
+/** Files made while bad images were passed over have fewer rows than a run that does not allow it may use. */
+function fingerprintOf({ fingerprint, skipBadImages }: DataSet): string {
+  return skipBadImages ? `${fingerprint}+skip` : fingerprint;
+}
+
+/** Networks that see the same pixels go together. */
+function byTransform(files: readonly Wanted[]): Wanted[][] {
+  const groups = new Map<string, Wanted[]>();
+  for (const file of files) {
+    const text = canonicalJson({ ...file.member.transform });
+    const group = groups.get(text);
+    if (group) group.push(file);
+    else groups.set(text, [file]);
+  }
+  return [...groups.values()];
+}
+
+/** Makes files of members with one preprocessing. */
+async function makeFiles(
+  settings: ExtractSettings,
+  set: DataSet,
+  files: readonly Wanted[],
+  hooks: StageHooks,
+): Promise<void> {
+  const { members, store, batchSize, precision, threads, workers, storage = 'float32' } = settings;
+  const addon = settings.addon ?? getAddon();
+  const { transform } = (files[0] as Wanted).member;
+  const wanted = members.map(({ arch, classes, checkpoint }, index) => ({
+    arch: archOptions(arch, classes),
+    checkpoint,
+    outputs: files
+      .filter(({ member }) => member === members[index])
+      .map(({ pass, path, metadata }) => ({ pass, path, storage, metadata })),
+  }));
+  const options = {
+    members: wanted.filter(({ outputs }) => outputs.length > 0),
+    data: set.handle,
+    transform,
+    batchSize,
+    precision,
+    threads,
+    workers,
+  };
+  const { skipped } = await startJob((sink) => addon.extract(options, sink), hooks).done;
+  // The files have fewer rows; which images these are is kept beside them.
+  if (skipped.length > 0) for (const { key } of files) await store.writeSkipped(key, skipped);
+}
+
+/** A sum of gradients over modes has a meaning only where all see the same pixels. */
+function requireOneGradient({ members, passes }: ExtractSettings): void {
+  const isSummed = passes.some(({ kind, gradient }) => kind === 'perturbed' && gradient === 'accumulated');
+  const transforms = new Set(members.map(({ transform }) => canonicalJson({ ...transform })));
+  if (!isSummed || transforms.size === 1) return;
+  const what = `expected modes with one preprocessing, whose gradients can be added up, found ${transforms.size}`;
+  throw new ConfigError(`gradient: accumulated: ${what}; take gradient: own`);
 }
 
 /** So many names stand in a warning; the results list more. */

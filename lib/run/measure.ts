@@ -26,7 +26,6 @@ export interface Scored {
   in: string;
   /** Names of the OoD sets. */
   out: readonly string[];
-  arch: string;
   detectors: readonly string[];
   /** The modes and ensembles. */
   subsets: readonly Subset[];
@@ -37,6 +36,8 @@ export interface Scored {
 interface Subset {
   kind: 'mode' | 'ensemble';
   members: readonly string[];
+  /** Id of their architecture. */
+  arch: string;
 }
 
 export interface MeasureSettings {
@@ -94,7 +95,7 @@ export async function measureAll(
         const row: ResultRow = {
           in: scored.in,
           out,
-          arch: scored.arch,
+          arch: subset.arch,
           detector,
           kind,
           members: joinMembers(members),

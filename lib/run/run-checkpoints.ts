@@ -4,14 +4,15 @@ import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
 import type { EvaluateSettings, TransformSettings } from '../config/schema.js';
 import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
-import { missingSentence, warn } from '../data/suite.js';
-import { DETECTORS, getDetector } from '../detectors/index.js';
+import { warn } from '../data/suite.js';
+import type { FusionName } from '../ensemble/index.js';
 import { type Pass, PLAIN } from '../features/pass.js';
 import { FeatureStore } from '../features/store.js';
 import type { ConventionName, IntervalSettings } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
-import type { Addon, Precision, Storage } from '../native/contract.js';
+import type { Addon, Precision, Storage, TransformOptions } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
+import { archOf } from './check-spaces.js';
 import { type MeasuredAccuracy, measureAccuracy } from './clean.js';
 import { evaluate } from './evaluate.js';
 import {
@@ -34,7 +35,8 @@ import {
   tellIncomplete,
   tellMissing,
 } from './sets.js';
-import type { DetectorChoice, Evaluation } from './types.js';
+import type { Evaluation } from './types.js';
+import { usableDetectors } from './usable-detectors.js';
 
 export interface CheckpointSettings {
   checkpoints: readonly string[];
@@ -46,9 +48,10 @@ export interface CheckpointSettings {
   data?: string | undefined;
   /** Base of relative data paths; default: the current directory. */
   root?: string | undefined;
-  /** Needed where the checkpoints do not say it themselves. */
-  arch?: string | undefined;
-  width?: number | undefined;
+  /** Where the checkpoints do not say it themselves: one for all of these, or one for each checkpoint. */
+  arch?: string | readonly string[] | undefined;
+  /** With `arch`: one for all, or one for each checkpoint. */
+  width?: number | readonly number[] | undefined;
   /** An architecture whose preprocessing is taken instead of the checkpoints' own. */
   preprocessing?: string | undefined;
   /** What is to differ from the preprocessing of the checkpoints or the architecture. */
@@ -80,6 +83,8 @@ export interface OodSettings extends CheckpointSettings {
   detectors?: EvaluateSettings['detectors'] | undefined;
   /** How FPR95 and AUPR are read off the scores; default: `reference`. */
   convention?: ConventionName | undefined;
+  /** How the members of ensembles are brought together; default: the paper's rules. */
+  fusion?: FusionName | undefined;
 }
 
 export interface CleanResult extends MeasuredAccuracy, SkippedImages {
@@ -96,10 +101,11 @@ export async function evaluateClean(settings: CheckpointSettings, hooks: StageHo
   const { modes, sets } = await prepare(settings, false, hooks);
   const ensembles = ensemblesOf(settings, modes);
   using test = await openTest(settings, sets, hooks);
+  requireLabelled(modes, test);
   const { members, skipped, skippedImages } = await extract(settings, modes, { test, out: [] }, [PLAIN], hooks);
   hooks.onStage?.('evaluate');
   const measured = await measureAccuracy({ in: test.name, members, ensembles, intervals: settings.intervals }, hooks);
-  return { in: test.name, arch: modes.arch.id, ...measured, skipped, skippedImages };
+  return { in: test.name, arch: archOf(members), ...measured, skipped, skippedImages };
 }
 
 function ensemblesOf(settings: CheckpointSettings, { members }: CheckpointSet): string[][] {
@@ -122,8 +128,12 @@ export async function evaluateOod(
   choose();
   const { hooks: heard, warnings } = keepWarnings(hooks);
   const { modes, sets } = await prepare(settings, true, heard);
-  const detectors = usableDetectors(choose(defaultsFor(sets, modes.transform)), modes, sets, settings, heard);
   const ensembles = ensemblesOf(settings, modes);
+  const { train: ownTrain, fusion = 'paper' } = settings;
+  const where = nameField(settings, 'detectors');
+  const suite = suiteOf(sets, modes);
+  const chosen = { asked: choose(suite), suite, ensembles, fusion, ownTrain, where };
+  const detectors = usableDetectors(chosen, modes.members, sets, heard);
   const opened: DataSet[] = [];
   const keep = (set: DataSet) => {
     opened.push(set);
@@ -138,6 +148,7 @@ export async function evaluateOod(
       tellIncomplete(partOf(sets, one), set, heard);
       out.push(set);
     }
+    tellUnlabelled(modes, test, heard);
     const { members, skipped, skippedImages } = await extract(
       settings,
       modes,
@@ -147,55 +158,14 @@ export async function evaluateOod(
     );
     hooks.onStage?.('evaluate');
     const { threads, convention, intervals } = settings;
-    const input = { in: test.name, members, ensembles, detectors, threads, convention, intervals };
+    const about = { in: test.name, classes: test.classes.length, threads, convention, intervals };
+    const input = { ...about, members, ensembles, fusion, detectors };
     const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
     evaluation.warnings.unshift(...warnings);
     return { evaluation, skipped, skippedImages };
   } finally {
     for (const set of opened) set.dispose();
   }
-}
-
-/**
- * The detectors asked for, or all; those that need what the networks do not give, or training data that is missing, are
- * refused, or left out.
- */
-export function usableDetectors(
-  asked: DetectorChoice[] | undefined,
-  { hasPenultimate, members, transform }: CheckpointSet,
-  sets: ChosenSets,
-  settings: OodSettings,
-  hooks: StageHooks,
-): DetectorChoice[] {
-  const { suite } = sets;
-  const missing = settings.train === undefined && suite && !suite.train.spec ? suite.train : undefined;
-  const where = nameField(settings, 'detectors');
-  const needs = ({ name, parameters }: DetectorChoice) => getDetector(name).needs(parameters);
-  const lacksFeature = (choice: DetectorChoice) => {
-    const { penultimate, stages } = needs(choice);
-    return !hasPenultimate && (penultimate || stages);
-  };
-  const lacksTrain = (choice: DetectorChoice) => missing !== undefined && needs(choice).fit === 'train';
-  const chosen =
-    asked ??
-    chooseDetectors(
-      DETECTORS.map(({ name }) => name),
-      where,
-      defaultsFor(sets, transform),
-    ).filter((choice) => !lacksFeature(choice));
-  const featureless = chosen.find(lacksFeature);
-  if (featureless) {
-    const found = `${members[0]?.checkpoint} returns logits alone`;
-    throw new ConfigError(`${where}: ${featureless.name} needs the network's penultimate feature, and ${found}`);
-  }
-  const unfit = chosen.filter(lacksTrain);
-  if (unfit.length === 0 || !missing) return chosen;
-  const names = unfit.map(({ name }) => name).join(', ');
-  if (asked) {
-    throw new ModeEnsembleError('E_DATA', `${where}: ${names} needs training data, and ${missingSentence(missing)}`);
-  }
-  warn(`${names} needs training data and is left out: ${missingSentence(missing)}`, hooks);
-  return chosen.filter((choice) => !lacksTrain(choice));
 }
 
 /** Looks names up, opens the checkpoints, and makes sure that features can be written; no data set is opened yet. */
@@ -214,7 +184,9 @@ export async function prepare(
   const fallback = sets.suite?.suite.transform;
   const modes = await openCheckpoints(checkpoints, { arch, width, preprocessing, transform, fallback, addon, hooks });
   const isAsked = transform?.crop !== undefined || preprocessing !== undefined;
-  requireSuiteSize(sets, modes.arch.id, modes.transform, isAsked, { suite: name('suite'), crop: name('crop') });
+  for (const { arch: own, transform: ownTransform } of modes.members) {
+    requireSuiteSize(sets, own.id, ownTransform, isAsked, { suite: name('suite'), crop: name('crop') });
+  }
   await makeWritableFolder(features);
   return { sets, modes };
 }
@@ -265,11 +237,10 @@ export async function extract(
   const classes = modes.classes ?? sets.test.classes;
   for (const set of sets.train ? [sets.test, sets.train] : [sets.test]) requireClasses(set, classes);
   const { batchSize, precision, storage, threads, workers, addon } = settings;
-  const { arch, members, transform } = modes;
+  const members = modes.members.map((member) => ({ ...member, classes: member.classes ?? classes.length }));
   const store = new FeatureStore(settings.features);
-  const network = { arch, classes: classes.length, members, transform };
   return extractFeatures(
-    { ...network, sets, passes, storage, store, batchSize, precision, threads, workers, addon },
+    { members, sets, passes, storage, store, batchSize, precision, threads, workers, addon },
     hooks,
   );
 }
@@ -283,4 +254,34 @@ function requireClasses(set: DataSet, classes: readonly string[]): void {
     const what = `class ${index} is ${describe(found)}, but ${describe(expected)} in the networks`;
     throw new ModeEnsembleError('E_DATA', `${set.name}: ${what}; expected the classes they were trained on`);
   }
+}
+
+/** The suite whose defaults detectors take; where modes read images of several sizes, the largest tells. */
+export function suiteOf(sets: ChosenSets, { members }: CheckpointSet): string {
+  const [first, ...others] = members.map(({ transform }) => transform) as [TransformOptions, ...TransformOptions[]];
+  return defaultsFor(
+    sets,
+    others.reduce((largest, transform) => (transform.crop > largest.crop ? transform : largest), first),
+  );
+}
+
+/** The modes whose classes cannot be those of the labels, since they are more or fewer. */
+function unlabelled({ members }: CheckpointSet, { classes: { length } }: DataSet) {
+  return members.flatMap(({ classes, ...member }) =>
+    classes === undefined || classes === length ? [] : [{ ...member, classes }],
+  );
+}
+
+function tellUnlabelled(modes: CheckpointSet, set: DataSet, hooks: StageHooks): void {
+  for (const { name, classes } of unlabelled(modes, set)) {
+    const why = `it tells ${classes} classes apart, and ${set.name} has ${set.classes.length}`;
+    warn(`mode ${name} has no accuracy: ${why}`, hooks);
+  }
+}
+
+function requireLabelled(modes: CheckpointSet, set: DataSet): void {
+  const [other] = unlabelled(modes, set);
+  if (!other) return;
+  const expected = `expected a network of ${set.classes.length} classes, as ${set.name} has them, for its accuracy`;
+  throw new ModeEnsembleError('E_CHECKPOINT', `${other.checkpoint}: ${expected}, found ${other.classes}`);
 }

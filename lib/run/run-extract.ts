@@ -8,7 +8,7 @@ import type { DataSet } from '../data/open.js';
 import { openData } from '../data/open.js';
 import { distinctPasses, formatPassId, type Pass, PLAIN } from '../features/pass.js';
 import { FeatureFile } from '../features/store.js';
-import { chooseDetectors, defaultsFor, needsTrainFeatures, passesOf } from './experiment.js';
+import { chooseDetectors, needsTrainFeatures, passesOf } from './experiment.js';
 import type { StageHooks } from './extract.js';
 import { fileName, type SkippedImages } from './results.js';
 import {
@@ -19,10 +19,11 @@ import {
   openTest,
   openTrain,
   prepare,
-  usableDetectors,
+  suiteOf,
 } from './run-checkpoints.js';
 import { partOf, tellIncomplete } from './sets.js';
 import type { PassFiles } from './types.js';
+import { usableDetectors } from './usable-detectors.js';
 
 export interface ExtractCheckpointsSettings extends Omit<OodSettings, 'ensembles'> {
   /** What is made of each image; with detectors, what they read as well. Default: the plain pass. */
@@ -72,7 +73,10 @@ export async function extractCheckpoints(
   choose();
   const whole: OodSettings = { ...settings, ensembles: 'all' };
   const { modes, sets } = await prepare(whole, suite !== undefined || outSpecs.length > 0, hooks);
-  const detectors = asked ? usableDetectors(choose(defaultsFor(sets, modes.transform)), modes, sets, whole, hooks) : [];
+  const suiteDefaults = suiteOf(sets, modes);
+  const where = nameField(settings, 'detectors');
+  const wish = { asked: choose(suiteDefaults), suite: suiteDefaults, ensembles: [], fusion: 'paper' as const };
+  const detectors = asked ? usableDetectors({ ...wish, ownTrain: trainSpec, where }, modes.members, sets, hooks) : [];
   const passes = passesToMake(settings.passes, asked ? passesOf(detectors) : undefined);
   const opened: DataSet[] = [];
   const keep = (set: DataSet) => {

@@ -76,7 +76,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const { hooks: heard, warnings } = keepWarnings(hooks);
   using sets = await openSets(plan, addon, heard);
   const modes = await trainModes(plan, sets, folder, addon, hooks);
-  const members = await hashModes(modes, hooks.signal);
+  const members = await describeModes(plan, sets.train.classes.length, modes, hooks.signal);
   const extracted = await extract(plan, sets, members, folder, addon, heard);
   hooks.onStage?.('evaluate');
   const evaluation = await evaluate(
@@ -85,6 +85,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       members: extracted.members,
       ensembles: plan.ensembles,
       detectors: plan.detectors,
+      fusion: complete.evaluate.fusion,
       threads: complete.threads,
       convention: complete.evaluate.convention,
       intervals: complete.evaluate.intervals,
@@ -153,12 +154,20 @@ async function trainModes(plan: Plan, sets: Sets, folder: RunFolder, addon: Addo
   return modes;
 }
 
-function hashModes(modes: readonly TrainedMode[], signal: AbortSignal | undefined): Promise<ExtractedMember[]> {
+function describeModes(
+  { arch, transform }: Plan,
+  classes: number,
+  modes: readonly TrainedMode[],
+  signal: AbortSignal | undefined,
+): Promise<ExtractedMember[]> {
   return Promise.all(
     modes.map(async ({ seed, checkpoint }) => ({
       name: String(seed),
       checkpoint,
       weightsHash: await weightsHash(checkpoint, signal),
+      arch,
+      transform,
+      classes,
     })),
   );
 }
@@ -171,16 +180,13 @@ function extract(
   addon: Addon,
   hooks: StageHooks,
 ): Promise<ExtractedFeatures> {
-  const { arch, transform, experiment, detectors } = plan;
+  const { experiment, detectors } = plan;
   const { threads, workers, evaluate: settings } = experiment;
   return extractFeatures(
     {
-      arch,
-      classes: sets.train.classes.length,
       members,
       sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
       passes: passesOf(detectors),
-      transform,
       store: new FeatureStore(folder.features),
       batchSize: settings.batchSize,
       precision: settings.precision,

@@ -1,4 +1,5 @@
 import { resolveSubsets } from '../ensemble/index.js';
+import { archOf } from './check-spaces.js';
 
 /** One mode or one ensemble. */
 export interface Subset {
@@ -6,20 +7,25 @@ export interface Subset {
   members: string[];
   /** Places of the members among all modes. */
   places: number[];
+  /** The members' architecture, or all that there are. */
+  arch: string;
 }
 
 /**
  * Each mode alone, then the ensembles.
  *
- * @param names of all modes
+ * @param modes all modes
  * @throws ConfigError as resolveSubsets
  */
-export function makeSubsets(names: readonly string[], ensembles: readonly (readonly string[])[]): Subset[] {
-  const make = (kind: Subset['kind'], members: string[]): Subset => ({
-    kind,
-    members,
-    places: members.map((member) => names.indexOf(member)),
-  });
+export function makeSubsets(
+  modes: readonly { name: string; arch: string }[],
+  ensembles: readonly (readonly string[])[],
+): Subset[] {
+  const names = modes.map(({ name }) => name);
+  const make = (kind: Subset['kind'], members: string[]): Subset => {
+    const places = members.map((member) => names.indexOf(member));
+    return { kind, members, places, arch: archOf(places.flatMap((place) => modes[place] ?? [])) };
+  };
   return [
     ...names.map((name) => make('mode', [name])),
     ...resolveSubsets(ensembles, names).map((members) => make('ensemble', members)),

@@ -46,6 +46,8 @@ export interface EvaluationInput {
   convention?: ConventionName | undefined;
   /** A bootstrap over images; without it there are no intervals. */
   intervals?: IntervalSettings | undefined;
+  /** How many classes the labels are of: other networks have no accuracy. Default: as many as the first mode tells apart. */
+  classes?: number | undefined;
 }
 
 /** Lower and upper ends of intervals, `auroc_lo`, `auroc_hi`, …; there where intervals are asked for. */
@@ -55,7 +57,9 @@ export type Bounds<Name extends string> = { [Key in `${Name}_lo` | `${Name}_hi`]
 export interface ResultRow extends Record<MeasureName, number>, Bounds<MeasureName> {
   in: string;
   out: string;
+  /** Of the members; ids joined by `+` where they differ. */
   arch: string;
+  /** The detector's label. */
   detector: string;
   kind: 'mode' | 'ensemble';
   /** Member names joined by `+`. */
@@ -100,7 +104,11 @@ export interface Evaluation {
   convention: string;
   in: string;
   out: string[];
+  /** Of all modes; ids joined by `+` where they differ. */
   arch: string;
+  /** With all parameters. */
+  detectors: DetectorChoice[];
+  /** Modes and ensembles that tell the labels' classes apart. */
   accuracy: AccuracyRow[];
   rows: ResultRow[];
   /** How the intervals were made, where they were asked for. */

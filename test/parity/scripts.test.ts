@@ -108,7 +108,8 @@ describe('a TorchScript module', () => {
     await assert.rejects(openCheckpoints([], { arch }), { code: 'E_CONFIG', message: /give --preprocessing ARCH/ });
     const { mean, std } = CIFAR_TRANSFORM;
     const set = await openCheckpoints([], { arch, transform: { crop: 32, mean, std } });
-    assert.deepEqual(set.transform, CIFAR_TRANSFORM);
-    assert.deepEqual([set.arch.id, set.hasPenultimate], ['script-logits', false]);
+    const [member] = set.members;
+    assert.deepEqual(member?.transform, CIFAR_TRANSFORM);
+    assert.deepEqual([member?.arch.id, member?.hasPenultimate, member?.classes], ['script-logits', false, 10]);
   });
 });

@@ -27,7 +27,7 @@ function mode(name: string, right: readonly number[], sure: number) {
     stage5: { dtype: 'F32', shape: [LABELS.length, 1], bytes: bytes(new Float32Array(LABELS.length)) },
   };
   writeTensors(test, tensors, { key: 'ab'.repeat(32), penultimate: 'stage5' });
-  return { name, test: { plain: test } };
+  return { name, arch: 'r18', test: { plain: test } };
 }
 
 // b is surer than a and c, and decides what a+b says; of a+c, a does.

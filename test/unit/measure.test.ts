@@ -15,12 +15,11 @@ function scored(change: (detector: string, subset: number, set: number) => Float
   return {
     in: 'shapes',
     out: ['near', 'far'],
-    arch: 'r18',
     detectors: ['msp', 'energy'],
     subsets: [
-      { kind: 'mode', members: ['a'] },
-      { kind: 'mode', members: ['b'] },
-      { kind: 'ensemble', members: ['a', 'b'] },
+      { kind: 'mode', members: ['a'], arch: 'r18' },
+      { kind: 'mode', members: ['b'], arch: 'r18' },
+      { kind: 'ensemble', members: ['a', 'b'], arch: 'r18' },
     ],
     scoresOf: (detector, subset, set) =>
       change(detector, subset, set) ??

@@ -211,6 +211,25 @@ test('a run measures in the convention and with the intervals of the experiment'
   assert.deepEqual(json.summary[0].ensembles[0].over_best.fpr95, { gain: 0, lo: 0, hi: 0 });
 });
 
+test('ensembles are fused as the experiment says', async () => {
+  const addon = fakeAddon();
+  const settings = experiment({ evaluate: { detectors: ['msp', 'knn'], fusion: 'softmax' } });
+  await assert.rejects(runExperiment(settings, { addon, where: 'x.yaml' }), {
+    code: 'E_CONFIG',
+    message:
+      'x.yaml: evaluate.fusion: knn is no function of the softmax, of which the fusion "softmax" takes the mean; "paper" and "scores" are for all detectors',
+  });
+  assert.equal(addon.trained.length, 0);
+  const { evaluation, folder } = await runExperiment(
+    { ...settings, evaluate: { detectors: ['msp'], fusion: 'softmax' } },
+    { addon },
+  );
+  assert.equal(evaluation.fusion, 'softmax');
+  const saved = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
+  assert.equal(saved('results.json').fusion, 'softmax');
+  assert.equal(saved('experiment.json').experiment.evaluate.fusion, 'softmax');
+});
+
 test('a run folder that cannot be is one sentence, before anything is trained', async () => {
   const addon = fakeAddon();
   const file = join(root, 'file');
