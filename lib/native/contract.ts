@@ -126,7 +126,7 @@ export interface NeighboursOptions {
   bank: string[];
   /** For each data set, one feature file a member, in the order of `bank`. */
   queries: string[][];
-  /** Name of the tensor [N, D] to read in each file. */
+  /** Name of the tensor [N, D] to read in each file, float32 or float16. */
   tensor: string;
   k: number;
   threads: number;
@@ -135,6 +135,17 @@ export interface NeighboursOptions {
 export interface NeighboursResult {
   /** For each data set, squared L2 distance of each row to its k-th nearest row of the bank. */
   distances: Float32Array[];
+  /** What the search took, for the benchmark. */
+  search?: {
+    /** Numbers that stand for a row in the first comparison. */
+    width: number;
+    /** Pairs of a query and a row of the bank. */
+    pairs: number;
+    /** Those that the first comparison let through. */
+    passed: number;
+    /** Those of which the distance was computed. */
+    computed: number;
+  };
 }
 
 export interface InitWeightsOptions {
