@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * Builds the loader (plain C++: no LibTorch, no Node) together with test/native/loader.cc, once under the address and the
- * undefined-behaviour sanitizer and once under the thread sanitizer, and runs it on images that the tests have.
+ * Builds the loader and the search for nearest neighbours (plain C++: no LibTorch, no Node) together with test/native,
+ * once under the address and the undefined-behaviour sanitizer and once under the thread sanitizer, and runs it on images
+ * that the tests have.
  *
  *   node scripts/sanitize.mjs [--only address|thread] [FOLDER…]
  *
@@ -16,7 +17,8 @@ import { parseArgs } from 'node:util';
 import { hashInputs, listFiles, readJson, writeJson } from './setup/stamp.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const TEST = 'test/native/loader.cc';
+const TESTS = ['test/native/loader.cc', 'test/native/neighbours.cc'];
+const SEARCH = ['near_kernels', 'codes', 'nearest'].map((name) => `native/linalg/${name}.cc`);
 const IMAGES = ['test/fixtures/images'];
 const KINDS = {
   address: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
@@ -40,17 +42,17 @@ function command(program, args) {
 /** Readers that the test has no need of, and their parts; the fuzzers run them under sanitizers. */
 const OTHER_READERS = /data\/(builtin|cifar|imagenet|list|mat_|npy|registry|svhn|tar|verify)/;
 
-/** The loader and what is below it: of native/data and native/runtime what does not need LibTorch. */
+/** The loader, the search, and what is below them: of native/data and native/runtime what does not need LibTorch. */
 function plainSources() {
   const cmake = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const isPlain = (name) => name.endsWith('.cc') && !cmake.includes(name.replace('native/', '${NATIVE}/'));
   const isMeant = (name) => isPlain(name) && !OTHER_READERS.test(name);
-  return listFiles(root, ['native/data', 'native/runtime'], isMeant);
+  return [...listFiles(root, ['native/data', 'native/runtime'], isMeant), ...SEARCH];
 }
 
 async function build(kind, folder) {
-  const sources = [...plainSources(), TEST];
-  const headers = listFiles(root, ['native/data', 'native/runtime', 'native/checkpoint'], (name) =>
+  const sources = [...plainSources(), ...TESTS];
+  const headers = listFiles(root, ['native/data', 'native/runtime', 'native/checkpoint', 'native/linalg'], (name) =>
     name.endsWith('.h'),
   );
   const flags = ['-std=c++20', '-O1', '-g', '-fno-omit-frame-pointer', '-ffp-contract=off', '-Inative', ...KINDS[kind]];

@@ -15,6 +15,17 @@ export interface NeighboursOptions {
 export interface NeighboursResult {
   /** For each data set, squared L2 distance of each row to its k-th nearest row of the bank. */
   distances: Float32Array[];
+  /** What the search took, for the benchmark. */
+  search?: {
+    /** Numbers that stand for a row in the first comparison. */
+    width: number;
+    /** Pairs of a query and a row of the bank. */
+    pairs: number;
+    /** Those that the first comparison let through. */
+    passed: number;
+    /** Those of which the distance was computed. */
+    computed: number;
+  };
 }
 
 /**

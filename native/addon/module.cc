@@ -120,6 +120,12 @@ Napi::Value neighbours_job(const Napi::CallbackInfo& call) {
             std::copy(set.begin(), set.end(), array.Data());
             return array;
           });
+          auto search = Napi::Object::New(env);
+          search["width"] = static_cast<double>(result.width);
+          search["pairs"] = static_cast<double>(result.pairs);
+          search["passed"] = static_cast<double>(result.passed);
+          search["computed"] = static_cast<double>(result.computed);
+          out["search"] = search;
           return out;
         });
       });

@@ -279,6 +279,9 @@ void folders(int count, char** paths) {
 
 }  // namespace
 
+// test/native/neighbours.cc: how many of its checks failed.
+int test_neighbours();
+
 int main(int count, char** arguments) {
   order();
   bounded();
@@ -288,6 +291,7 @@ int main(int count, char** arguments) {
   early_end();
   kept_squares();
   same_on_any_machine();
+  failed += test_neighbours();
   folders(count - 1, arguments + 1);
   if (failed == 0) std::printf("loader: everything as expected\n");
   return failed > 0;

@@ -144,7 +144,7 @@ describe('modes of two and of three classes', () => {
     const found = await evaluate(input('ab', { classes: 5 }), {}, noNeighbours);
     assert.deepEqual(found.accuracy, []);
     const text = formatTables(found);
-    assert.match(text, /^MSP, FPR95 % +a +b +mean ± std +ensemble of 2\n/);
+    assert.match(text, /^MSP, FPR95 % +a +b +mean ± std +ensemble of 2 +over mean +over best\n/);
     const page = await renderReport({ evaluation: found, title: 't', settings: {}, environment: {} });
     assert.doesNotMatch(page, /NaN|undefined|Accuracy|accuracy/);
     assert.match(page, /2 modes of x\+y and their ensemble, measured on shapes/);
