@@ -23,6 +23,7 @@ import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { checkSpaces } from './check-spaces.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
+import { RowSources } from './row-sources.js';
 import { type RowTask, scoreRows } from './score-rows.js';
 import type { AccuracyRow, DetectorChoice, Evaluation, EvaluationInput, ResultRow, ScoreSet } from './types.js';
 
@@ -137,6 +138,7 @@ function passesOf(choices: readonly Choice[]): Pass[] {
 async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<AccuracyRow[]> {
   const { input, fusion, subsets, scored, sets, progress, hooks } = work;
   const fuse = FUSE_LOGITS[fusion];
+  const sources = new RowSources(sets, scored, work.services);
   const onRows = choices.filter(isRow);
   const passes = distinctPasses([PLAIN, ...onRows.map(({ detector, parameters }) => detector.pass(parameters))]);
   let accuracies: AccuracyRow[] = [];
@@ -149,14 +151,11 @@ async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<Accu
         work.scores.set(scoreKey(label, setIndex), own);
         return { detector, parameters, scores: own };
       });
-      const base = { name: set.name, logits: filesOf(set, pass), plain: filesOf(set, PLAIN) };
-      const step = async (count: number) => {
-        progress.add(count * scored.length * tasks.length);
-        await turn(hooks.signal);
-      };
       // Accuracy is always that of the mean logits (or softmax), also where the scores are fused otherwise.
       const ranks = setIndex === 0 && passId(pass) === passId(PLAIN) ? empty(subsets) : undefined;
       if (ranks) {
+        const plain = filesOf(set, PLAIN);
+        const base = { name: set.name, logits: plain, plain };
         const labels = await (base.plain[0] as FeatureFile).labels();
         const rank = rankTask(labels, input.in, ranks);
         const fuseRanks = fuse ?? (FUSE_LOGITS.paper as NonNullable<typeof fuse>);
@@ -169,7 +168,14 @@ async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<Accu
       if (tasks.length === 0) continue;
       // Modes alone are fused by any rule: the mean of one.
       const one = fuse ?? (FUSE_LOGITS.paper as NonNullable<typeof fuse>);
-      await scoreRows({ ...base, subsets: placesOf(scored), fuse: one }, tasks, step);
+      for await (const source of sources.of(setIndex, pass)) {
+        const pick = (of: readonly Float64Array[]) => source.indices.map((index) => of[index] as Float64Array);
+        const picked = tasks.map((task) => ({ ...task, scores: pick(task.scores) }));
+        await scoreRows({ ...source, fuse: one }, picked, async (count) => {
+          progress.add(count * source.indices.length * tasks.length);
+          await turn(hooks.signal);
+        });
+      }
     }
   }
   return accuracies;

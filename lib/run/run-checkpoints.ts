@@ -15,7 +15,7 @@ import type { Addon, Precision, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, defaultsFor, needsTrainFeatures, passesOf } from './experiment.js';
-import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
+import { type ExtractSettings, extractFeatures, type StageHooks, servicesOf } from './extract.js';
 import {
   type ChosenSet,
   type ChosenSets,
@@ -26,6 +26,7 @@ import {
   tellIncomplete,
   tellMissing,
 } from './sets.js';
+import { togetherOf } from './together.js';
 import type { AccuracyRow, DetectorChoice, Evaluation } from './types.js';
 
 export interface CheckpointSettings {
@@ -89,13 +90,8 @@ export interface CleanResult {
 export async function evaluateClean(settings: CheckpointSettings, hooks: StageHooks = {}): Promise<CleanResult> {
   const prepared = await prepare(settings, false, hooks);
   using test = await openTest(settings, prepared.sets, hooks);
-  const { members, skipped, skippedImages } = await extract(
-    settings,
-    prepared.modes,
-    { test, out: [] },
-    [PLAIN],
-    hooks,
-  );
+  const extraction = extractSettings(settings, prepared.modes, { test, out: [] }, [PLAIN]);
+  const { members, skipped, skippedImages } = await extractFeatures(extraction, hooks);
   hooks.onStage?.('evaluate');
   const files: FeatureFile[] = [];
   for (const member of members) files.push(await FeatureFile.open(member.test[passId(PLAIN)] as string));
@@ -152,17 +148,13 @@ export async function evaluateOod(
       tellIncomplete(partOf(sets, one), set, heard);
       out.push(set);
     }
-    const { members, skipped, skippedImages } = await extract(
-      settings,
-      modes,
-      { train, test, out },
-      passesOf(detectors),
-      heard,
-    );
+    const extraction = extractSettings(settings, modes, { train, test, out }, passesOf(detectors));
+    const { members, skipped, skippedImages } = await extractFeatures(extraction, heard);
     hooks.onStage?.('evaluate');
     const { threads } = settings;
     const input = { in: test.name, members, ensembles, detectors, threads };
-    const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
+    const together = togetherOf(extraction, hooks);
+    const evaluation = await evaluate(input, hooks, { ...servicesOf(settings.addon ?? getAddon()), together });
     evaluation.warnings.unshift(...warnings);
     return { evaluation, skipped, skippedImages };
   } finally {
@@ -269,20 +261,19 @@ async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHo
   return set;
 }
 
-async function extract(
+function extractSettings(
   settings: CheckpointSettings,
   modes: CheckpointSet,
   sets: { train?: DataSet | undefined; test: DataSet; out: readonly DataSet[] },
   passes: readonly Pass[],
-  hooks: StageHooks,
-) {
+): ExtractSettings {
   const classes = modes.classes ?? sets.test.classes;
   for (const set of sets.train ? [sets.test, sets.train] : [sets.test]) requireClasses(set, classes);
   const { batchSize, precision, threads, workers, addon } = settings;
   const { arch, members, transform } = modes;
   const store = new FeatureStore(settings.features);
   const network = { arch, classes: classes.length, members, transform };
-  return extractFeatures({ ...network, sets, passes, store, batchSize, precision, threads, workers, addon }, hooks);
+  return { ...network, sets, passes, store, batchSize, precision, threads, workers, addon };
 }
 
 /** Labels can only be compared where the data has the classes the networks were trained on. */
