@@ -62,7 +62,7 @@ CASES = {
     "dn121": Case("densenet121", 8, 64, IMAGENET, 1, 4, (160, 24, 16)),
     "t2t": Case("t2t-vit-14", 64, 224, IMAGENET, 4, 4, (60, 6, 4)),
     # Families that the paper has no RankFeat for.
-    "small-resnet": Case("cifar-resnet20", 8, 32, IMAGENET, 1, 1, (100, 12, 8), (1000, 1100)),
+    "small-resnet": Case("cifar-resnet20", 8, 32, IMAGENET, 1, 1 / 8, (100, 12, 8), (1000, 1100)),
     "small-densenet": Case("cifar-densenet-bc-100", 8, 32, CIFAR, 0.5, 64, (100, 12, 8), (1000, 1100)),
 }
 
