@@ -29,7 +29,8 @@ export const odin: RowDetector = {
   },
   fusion: "largest softmax probability of the mean logits, each mode's of the image that its own gradient perturbed",
   space: 'logits',
-  needs: (parameters) => logitsOf(passOf(parameters)),
+  // Of each mode by itself: what is accumulated is another thing in each ensemble, see Services.together.
+  needs: (parameters) => logitsOf({ ...passOf(parameters), gradient: 'own' }),
   pass: passOf,
   temperature: temperatureOf,
   readsSoftmax: true,

@@ -16,6 +16,7 @@ import { findAccuracies } from './accuracy.js';
 import { archOf, checkSpaces } from './check-spaces.js';
 import { measureAll } from './measure.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
+import { RowSources } from './row-sources.js';
 import { type RowTask, scoreRows } from './score-rows.js';
 import { makeSubsets, type Subset } from './subsets.js';
 import { turn } from './turn.js';
@@ -136,6 +137,7 @@ function passesOf(choices: readonly Choice[]): Pass[] {
 /** Detectors that score row by row: set by set and pass by pass. */
 async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<void> {
   const { fusion, scored, sets, progress, hooks } = work;
+  const sources = new RowSources(sets, scored, work.services);
   const onRows = choices.filter(isRow);
   const passes = distinctPasses(onRows.map(({ detector, parameters }) => detector.pass(parameters)));
   // A mode alone is the mean of one.
@@ -148,11 +150,14 @@ async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<void
         work.scores.set(scoreKey(label, setIndex), own);
         return { detector, parameters, scores: own };
       });
-      const files = { name: set.name, logits: filesOf(set, pass), plain: filesOf(set, PLAIN) };
-      await scoreRows({ ...files, subsets: placesOf(scored), fuse }, tasks, async (rows) => {
-        progress.add(rows * scored.length * tasks.length);
-        await turn(hooks.signal);
-      });
+      for await (const source of sources.of(setIndex, pass)) {
+        const pick = (of: readonly Float64Array[]) => source.indices.map((index) => of[index] as Float64Array);
+        const picked = tasks.map((task) => ({ ...task, scores: pick(task.scores) }));
+        await scoreRows({ ...source, fuse }, picked, async (rows) => {
+          progress.add(rows * source.indices.length * tasks.length);
+          await turn(hooks.signal);
+        });
+      }
     }
   }
 }

@@ -79,7 +79,7 @@ export function servicesOf(addon: Addon): Services {
  */
 export async function extractFeatures(settings: ExtractSettings, hooks: StageHooks = {}): Promise<ExtractedFeatures> {
   const { members, sets, store } = settings;
-  requireOneGradient(settings);
+  requireOwnGradients(settings);
   await store.sweep();
   const result: ExtractedFeatures = { members: [], made: 0, reused: 0, madePaths: [], skipped: {}, skippedImages: {} };
   const extract = (set: DataSet, label: string, passes: readonly Pass[]) =>
@@ -99,7 +99,7 @@ export async function extractFeatures(settings: ExtractSettings, hooks: StageHoo
 }
 
 /** One feature file, there or to be made. */
-interface Wanted {
+export interface Wanted {
   member: ExtractedMember;
   pass: Pass;
   key: string;
@@ -117,23 +117,9 @@ async function extractSet(
   result: ExtractedFeatures,
   hooks: StageHooks,
 ): Promise<PassFiles[]> {
-  const { members, store, precision, storage = 'float32' } = settings;
-  const fingerprint = fingerprintOf(set);
-  const told = (message: string) => hooks.onLog?.({ type: 'log', level: 'warning', message });
+  const { members, store } = settings;
   const files = await Promise.all(
-    members.flatMap((member) =>
-      passes.map(async (pass): Promise<Wanted> => {
-        const { weightsHash: weights, transform } = member;
-        const source = { weights, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
-        const whole = { ...source, arch: archOptions(member.arch, member.classes), pass, storage };
-        const key = featureKey(whole);
-        // A module's id is its file's name, which is no content.
-        const id = member.arch.name === SCRIPT ? SCRIPT : member.arch.id;
-        const metadata = featureMetadata(whole, { arch: id, data: set.reader });
-        const isThere = await store.has(key, (reason) => told(`${reason} It is made again.`));
-        return { member, pass, key, path: store.path(key), metadata, isThere };
-      }),
-    ),
+    members.flatMap((member) => passes.map((pass) => lookUp(settings, set, member, { pass }, hooks))),
   );
   // Two checkpoints with the same bytes share one feature file.
   const missing = files.filter(
@@ -152,6 +138,39 @@ async function extractSet(
   return members.map((member) =>
     Object.fromEntries(files.filter((file) => file.member === member).map(({ pass, path }) => [passId(pass), path])),
   );
+}
+
+/**
+ * Looks whether the file of a pass is there.
+ *
+ * @param after the modes before it, where the pass depends on them
+ */
+export async function lookUp(
+  settings: ExtractSettings,
+  set: DataSet,
+  member: ExtractedMember,
+  { pass, after = [] }: { pass: Pass; after?: readonly ExtractedMember[] },
+  hooks: StageHooks,
+): Promise<Wanted> {
+  const { store, precision, storage = 'float32' } = settings;
+  const whole = {
+    weights: member.weightsHash,
+    fingerprint: fingerprintOf(set),
+    transform: member.transform,
+    precision,
+    extractor: EXTRACTOR_VERSION,
+    arch: archOptions(member.arch, member.classes),
+    pass,
+    storage,
+    after: after.map(({ weightsHash }) => weightsHash),
+  };
+  const key = featureKey(whole);
+  // A module's id is its file's name, which is no content.
+  const id = member.arch.name === SCRIPT ? SCRIPT : member.arch.id;
+  const metadata = featureMetadata(whole, { arch: id, data: set.reader });
+  const told = (reason: string) =>
+    hooks.onLog?.({ type: 'log', level: 'warning', message: `${reason} It is made again.` });
+  return { member, pass, key, path: store.path(key), metadata, isThere: await store.has(key, told) };
 }
 
 /** Files made while bad images were passed over have fewer rows than a run that does not allow it may use. */
@@ -202,13 +221,10 @@ async function makeFiles(
   if (skipped.length > 0) for (const { key } of files) await store.writeSkipped(key, skipped);
 }
 
-/** A sum of gradients over modes has a meaning only where all see the same pixels. */
-function requireOneGradient({ members, passes }: ExtractSettings): void {
-  const isSummed = passes.some(({ kind, gradient }) => kind === 'perturbed' && gradient === 'accumulated');
-  const transforms = new Set(members.map(({ transform }) => canonicalJson({ ...transform })));
-  if (!isSummed || transforms.size === 1) return;
-  const what = `expected modes with one preprocessing, whose gradients can be added up, found ${transforms.size}`;
-  throw new ConfigError(`gradient: accumulated: ${what}; take gradient: own`);
+/** A sum of gradients belongs to an ensemble, see together.ts. */
+function requireOwnGradients({ passes }: ExtractSettings): void {
+  if (!passes.some(({ kind, gradient }) => kind === 'perturbed' && gradient === 'accumulated')) return;
+  throw new ConfigError('gradient: accumulated: it is of an ensemble, not of a mode by itself; take gradient: own');
 }
 
 /** So many names stand in a warning; the results list more. */

@@ -66,7 +66,8 @@ async function openSet(
   return { name, count: all[0]?.count ?? 0, passes: opened };
 }
 
-async function requireSameImages(name: string, files: readonly FeatureFile[]): Promise<void> {
+/** @throws ModeEnsembleError E_DATA where two files hold other images, or in another order */
+export async function requireSameImages(name: string, files: readonly FeatureFile[]): Promise<void> {
   const first = files[0] as FeatureFile;
   const labels = await first.labels();
   for (const file of files.slice(1)) {

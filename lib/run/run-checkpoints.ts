@@ -23,7 +23,7 @@ import {
   needsTrainFeatures,
   passesOf,
 } from './experiment.js';
-import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
+import { type ExtractSettings, extractFeatures, type StageHooks, servicesOf } from './extract.js';
 import type { SkippedImages } from './results.js';
 import {
   type ChosenSet,
@@ -35,6 +35,7 @@ import {
   tellIncomplete,
   tellMissing,
 } from './sets.js';
+import { togetherOf } from './together.js';
 import type { Evaluation } from './types.js';
 import { usableDetectors } from './usable-detectors.js';
 
@@ -102,7 +103,8 @@ export async function evaluateClean(settings: CheckpointSettings, hooks: StageHo
   const ensembles = ensemblesOf(settings, modes);
   using test = await openTest(settings, sets, hooks);
   requireLabelled(modes, test);
-  const { members, skipped, skippedImages } = await extract(settings, modes, { test, out: [] }, [PLAIN], hooks);
+  const extraction = extractSettings(settings, modes, { test, out: [] }, [PLAIN]);
+  const { members, skipped, skippedImages } = await extractFeatures(extraction, hooks);
   hooks.onStage?.('evaluate');
   const measured = await measureAccuracy({ in: test.name, members, ensembles, intervals: settings.intervals }, hooks);
   return { in: test.name, arch: archOf(members), ...measured, skipped, skippedImages };
@@ -149,18 +151,14 @@ export async function evaluateOod(
       out.push(set);
     }
     tellUnlabelled(modes, test, heard);
-    const { members, skipped, skippedImages } = await extract(
-      settings,
-      modes,
-      { train, test, out },
-      passesOf(detectors),
-      heard,
-    );
+    const extraction = extractSettings(settings, modes, { train, test, out }, passesOf(detectors));
+    const { members, skipped, skippedImages } = await extractFeatures(extraction, heard);
     hooks.onStage?.('evaluate');
     const { threads, convention, intervals } = settings;
     const about = { in: test.name, classes: test.classes.length, threads, convention, intervals };
     const input = { ...about, members, ensembles, fusion, detectors };
-    const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
+    const together = togetherOf(extraction, hooks);
+    const evaluation = await evaluate(input, hooks, { ...servicesOf(settings.addon ?? getAddon()), together });
     evaluation.warnings.unshift(...warnings);
     return { evaluation, skipped, skippedImages };
   } finally {
@@ -227,22 +225,18 @@ export async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: 
   return set;
 }
 
-export async function extract(
+export function extractSettings(
   settings: CheckpointSettings,
   modes: CheckpointSet,
   sets: { train?: DataSet | undefined; test: DataSet; out: readonly DataSet[] },
   passes: readonly Pass[],
-  hooks: StageHooks,
-) {
+): ExtractSettings {
   const classes = modes.classes ?? sets.test.classes;
   for (const set of sets.train ? [sets.test, sets.train] : [sets.test]) requireClasses(set, classes);
   const { batchSize, precision, storage, threads, workers, addon } = settings;
   const members = modes.members.map((member) => ({ ...member, classes: member.classes ?? classes.length }));
   const store = new FeatureStore(settings.features);
-  return extractFeatures(
-    { members, sets, passes, storage, store, batchSize, precision, threads, workers, addon },
-    hooks,
-  );
+  return { members, sets, passes, storage, store, batchSize, precision, threads, workers, addon };
 }
 
 /** Labels can only be compared where the data has the classes the networks were trained on. */

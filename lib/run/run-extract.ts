@@ -9,10 +9,10 @@ import { openData } from '../data/open.js';
 import { distinctPasses, formatPassId, type Pass, PLAIN } from '../features/pass.js';
 import { FeatureFile } from '../features/store.js';
 import { chooseDetectors, needsTrainFeatures, passesOf } from './experiment.js';
-import type { StageHooks } from './extract.js';
+import { extractFeatures, type StageHooks } from './extract.js';
 import { fileName, type SkippedImages } from './results.js';
 import {
-  extract,
+  extractSettings,
   nameField,
   type OodSettings,
   opening,
@@ -93,7 +93,8 @@ export async function extractCheckpoints(
       tellIncomplete(partOf(sets, one), set, hooks);
       out.push(set);
     }
-    const extracted = await extract(settings, modes, { train, test, out }, passes, hooks);
+    const extraction = extractSettings(settings, modes, { train, test, out }, passes);
+    const extracted = await extractFeatures(extraction, hooks);
     const { members, madePaths, skipped, skippedImages } = extracted;
     const made = new Set(madePaths);
     const files: ExtractedFile[] = [];

@@ -16,6 +16,7 @@ import { needsTrainFeatures, type Plan, passesOf, planExperiment } from './exper
 import {
   type ExtractedFeatures,
   type ExtractedMember,
+  type ExtractSettings,
   extractFeatures,
   type StageHooks,
   servicesOf,
@@ -24,6 +25,7 @@ import { openRunFolder, type RunFolder } from './folder.js';
 import { writeResults, writeScores } from './results.js';
 import { writeReport } from './run-report.js';
 import { type ChosenSet, keepWarnings, partOf, tellIncomplete, tellMissing } from './sets.js';
+import { togetherOf } from './together.js';
 import type { Evaluation } from './types.js';
 
 export interface RunHooks extends StageHooks {
@@ -77,7 +79,8 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   using sets = await openSets(plan, addon, heard);
   const modes = await trainModes(plan, sets, folder, addon, hooks);
   const members = await describeModes(plan, sets.train.classes.length, modes, hooks.signal);
-  const extracted = await extract(plan, sets, members, folder, addon, heard);
+  const settings = extractSettings(plan, sets, members, folder, addon);
+  const extracted = await extractFeatures(settings, heard);
   hooks.onStage?.('evaluate');
   const evaluation = await evaluate(
     {
@@ -91,7 +94,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       intervals: complete.evaluate.intervals,
     },
     hooks,
-    servicesOf(addon),
+    { ...servicesOf(addon), together: togetherOf(settings, hooks) },
   );
   evaluation.warnings.unshift(...warnings);
   await writeResults(folder.path, evaluation, extracted);
@@ -172,31 +175,27 @@ function describeModes(
   );
 }
 
-function extract(
+function extractSettings(
   plan: Plan,
   sets: Sets,
   members: readonly ExtractedMember[],
   folder: RunFolder,
   addon: Addon,
-  hooks: StageHooks,
-): Promise<ExtractedFeatures> {
+): ExtractSettings {
   const { experiment, detectors } = plan;
   const { threads, workers, evaluate: settings } = experiment;
-  return extractFeatures(
-    {
-      members,
-      sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
-      passes: passesOf(detectors),
-      store: new FeatureStore(folder.features),
-      batchSize: settings.batchSize,
-      precision: settings.precision,
-      storage: settings.storage,
-      threads,
-      workers,
-      addon,
-    },
-    hooks,
-  );
+  return {
+    members,
+    sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
+    passes: passesOf(detectors),
+    store: new FeatureStore(folder.features),
+    batchSize: settings.batchSize,
+    precision: settings.precision,
+    storage: settings.storage,
+    threads,
+    workers,
+    addon,
+  };
 }
 
 /** What experiment.json holds. */

@@ -1,9 +1,11 @@
 #include "extract/extract.h"
 
 #include <algorithm>
+#include <set>
 
 #include "checkpoint/weights.h"
 #include "extract/feature_file.h"
+#include "extract/graph_memory.h"
 #include "extract/passes.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
@@ -16,6 +18,10 @@ constexpr size_t kSkippedListed = 100;
 struct Member {
   std::unique_ptr<Network> network;
   std::vector<std::unique_ptr<FeatureFile>> files;  // one an output
+  // Temperatures of the gradients that this member adds to those of the members before it, as itself or a
+  // member after it perturbs by their sum.
+  std::set<double> carries;
+  bool with_graph = false;
 };
 
 const char* dtype_of(const at::Tensor& tensor) {
@@ -44,6 +50,45 @@ std::unique_ptr<FeatureFile> make_file(const ExtractOutput& output, const Networ
   return std::make_unique<FeatureFile>(output.path, std::move(entries), capacity, std::move(metadata));
 }
 
+// Opens all networks and finds out what is asked of each before any image is read.
+std::vector<Member> open_members(const ExtractOptions& options, JobContext& context) {
+  std::vector<Member> members;
+  for (const auto& member : options.members) {
+    context.throw_if_aborted();
+    members.push_back({open_network(member.arch, member.checkpoint), {}, {}});
+    members.back().files.resize(member.outputs.size());
+    for (const auto& output : member.outputs) check_output(output, *members.back().network);
+  }
+  std::set<double> wanted;
+  for (size_t i = members.size(); i-- > 0;) {
+    const auto& outputs = options.members[i].outputs;
+    for (const auto& output : outputs)
+      if (is_accumulated(output)) wanted.insert(output.pass.temperature);
+    members[i].carries = wanted;
+    members[i].with_graph = !wanted.empty() || std::any_of(outputs.begin(), outputs.end(), is_perturbed);
+  }
+  return members;
+}
+
+LoaderOptions loader_options(const ExtractOptions& options, const std::vector<Member>& members,
+                             JobContext& context) {
+  LoaderOptions settings;
+  settings.prepare.transform = options.transform;
+  settings.batchSize = options.batchSize;
+  settings.workers = options.workers;
+  bool rounded = true;
+  for (const Member& member : members) {
+    // A step of 0.0014 vanishes where pixels are rounded to bfloat16, so it is made before they are.
+    rounded &= member.network->begins_with_convolution() && !member.with_graph;
+    if (!member.with_graph) continue;
+    context.throw_if_aborted();
+    const int64_t most = most_images_with_graph(*member.network, options.transform.crop, options.precision);
+    settings.batchSize = std::min(settings.batchSize, most);
+  }
+  settings.prepare.type = pixel_type_of(options.precision, rounded);
+  return settings;
+}
+
 }  // namespace
 
 ExtractResult extract(const ExtractOptions& options, JobContext& context) {
@@ -53,37 +98,37 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   use_threads(options.threads);
   const MemoryReuse reuse;
   const c10::NoGradGuard no_grad;
-  std::vector<Member> members;
-  for (const auto& member : options.members) {
-    context.throw_if_aborted();
-    members.push_back({open_network(member.arch, member.checkpoint), {}});
-    members.back().files.resize(member.outputs.size());
-  }
+  auto members = open_members(options, context);
   const auto start = std::chrono::steady_clock::now();
-  LoaderOptions settings;
-  settings.prepare.transform = options.transform;
-  bool convolutions = true;
-  for (const Member& member : members) convolutions &= member.network->begins_with_convolution();
-  settings.prepare.type = pixel_type_of(options.precision, convolutions);
-  settings.batchSize = options.batchSize;
-  settings.workers = options.workers;
-  TensorLoader loader(options.data, settings);
+  TensorLoader loader(options.data, loader_options(options, members, context));
   const int64_t size = options.data->reader->size();
   ProgressMeter meter(context, "extract", size);
   ExtractResult result;
   Batch batch;
   while (loader.next(batch)) {
     const int64_t rows = batch.images.size(0);
+    // The image's name where nothing was passed over, else its place in the files.
+    const auto name_of = [&](int64_t row) {
+      const int64_t at = result.count + row;
+      const bool in_order = loader.loader().skipped_count() == 0;
+      return in_order ? options.data->reader->name(at) : "row " + std::to_string(at) + " of the features";
+    };
     Carried carried;
     for (size_t i = 0; i < members.size() && rows > 0; ++i) {
       const auto& [arch, checkpoint, outputs] = options.members[i];
-      auto& [network, files] = members[i];
-      BatchPasses passes(*network, batch, arch, options.precision);
+      Member& member = members[i];
+      const BatchPasses::Settings settings{arch, options.precision, member.with_graph, name_of};
+      BatchPasses passes(*member.network, batch, settings);
+      for (const double temperature : member.carries) {
+        auto& sum = carried[temperature];
+        sum = sum.defined() ? sum + passes.gradient(temperature) : passes.gradient(temperature);
+      }
       for (size_t k = 0; k < outputs.size(); ++k) {
         context.throw_if_aborted();
         const auto columns = make_columns(passes, outputs[k], carried);
-        if (!files[k]) files[k] = make_file(outputs[k], *network, columns, size);
-        files[k]->append(columns.rows);
+        auto& file = member.files[k];
+        if (!file) file = make_file(outputs[k], *member.network, columns, size);
+        file->append(columns.rows);
       }
     }
     result.count += rows;
