@@ -43,7 +43,18 @@ export {
   type SetContext,
 } from './detectors/index.js';
 export { FUSIONS, type FusionName, meanOverModes, subsetsOfSize } from './ensemble/index.js';
-export { FeatureFile, FeatureStore } from './features/index.js';
+export {
+  chooseStored,
+  FeatureFile,
+  FeatureStore,
+  listStored,
+  removeStored,
+  type Selection,
+  type StoredFile,
+  type StoredState,
+  type StoredVerdict,
+  verifyStored,
+} from './features/index.js';
 export * as metrics from './metrics/index.js';
 export { type Architectures, type ModeArch, type ResolveArchSettings, resolveArch } from './modes/arch.js';
 export {
@@ -89,6 +100,12 @@ export {
   evaluateOod,
   type OodSettings,
 } from './run/run-checkpoints.js';
+export {
+  type ExtractCheckpointsSettings,
+  type ExtractedCheckpoints,
+  type ExtractedFile,
+  extractCheckpoints,
+} from './run/run-extract.js';
 export type {
   AccuracyRow,
   DetectorChoice,

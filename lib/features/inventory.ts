@@ -197,8 +197,10 @@ export interface StoredVerdict {
   faults: string[];
 }
 
+const MB = 1e6;
+
 /**
- * Reads files fully, one after another, in bounded memory. What is unknown or temporary is left out.
+ * Reads files fully, one after another, in bounded memory; progress is in megabytes. What is unknown or temporary is left out.
  *
  * @throws ModeEnsembleError E_ABORTED
  */
@@ -210,8 +212,9 @@ export async function verifyStored(files: readonly StoredFile[], hooks: JobHooks
   const tick = (bytes: number) => {
     if (hooks.signal?.aborted) throw new ModeEnsembleError('E_ABORTED', 'The job was stopped.');
     done = Math.min(total, done + bytes);
-    const rate = done / Math.max(0.001, (Date.now() - began) / 1000);
-    hooks.onProgress?.({ type: 'progress', phase: 'verify', done, total, rate });
+    const rate = done / MB / Math.max(1e-3, (Date.now() - began) / 1000);
+    const [whole, all] = [Math.round(done / MB), Math.round(total / MB)];
+    hooks.onProgress?.({ type: 'progress', phase: 'verify', done: whole, total: all, rate });
   };
   const verdicts: StoredVerdict[] = [];
   let before = 0;
