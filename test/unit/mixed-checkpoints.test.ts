@@ -308,7 +308,7 @@ describe('eval-ood of several architectures', () => {
     await assert.rejects(evaluateOod(odin), {
       code: 'E_CONFIG',
       message:
-        'gradient: accumulated: expected modes with one preprocessing, whose gradients can be added up, found 2; take gradient: own',
+        'gradient: accumulated: expected modes with one preprocessing, whose gradients can be added up, found 2 in 1+2; take gradient: own.',
     });
     await evaluateOod({ ...odin, preprocessing: 'R18' });
   });
