@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { type Pass, PLAIN, passId, perturbed, RANK1 } from '../../lib/features/pass.js';
 import { FeatureFile } from '../../lib/features/store.js';
+import { getAddon } from '../../lib/native/load.js';
 import { evaluate } from '../../lib/run/evaluate.js';
 import { passesOf } from '../../lib/run/experiment.js';
 import { extractFeatures, servicesOf } from '../../lib/run/extract.js';
 import { togetherOf } from '../../lib/run/together.js';
 import type { DetectorChoice, MemberFeatures, PassFiles } from '../../lib/run/types.js';
-import { getAddon } from '../../lib/native/load.js';
 import { type DetectorCase, detectorCases, prepareCase } from '../helpers/detector-cases.js';
 
 /** Of scores relative to each, of logits to the largest. */
