@@ -94,7 +94,7 @@ describe('a TorchScript module', () => {
       const { evaluation } = await evaluateOod({ ...settings, arch, detectors: undefined });
       return [...new Set(evaluation.rows.map(({ detector }) => detector))];
     };
-    assert.deepEqual(await detectors('logits'), ['msp', 'energy']);
+    assert.deepEqual(await detectors('logits'), ['msp', 'odin', 'energy']);
     await assert.rejects(evaluateOod({ ...settings, arch: `script:${script('logits')}`, detectors: ['knn'] }), {
       code: 'E_CONFIG',
       message: /knn needs the network's penultimate feature, and .*logits\.pt returns logits alone/,
