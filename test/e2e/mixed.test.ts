@@ -97,7 +97,7 @@ describe('networks of two architectures', { skip }, () => {
     assert.equal(made.length, 6);
     const result = cli('eval-ood', ...sets, ...networks, '--detector', 'msp,gradnorm', '--fusion', 'softmax');
     assert.equal(result.status, 0, result.stderr);
-    assert.match(result.stdout, /\nGradNorm, AUROC % .*ensemble of 2\n/);
+    assert.match(result.stdout, /\nGradNorm, AUROC % .*ensemble of 2 +over mean +over best\n/);
     assert.match(result.stdout, / Ensembles: mean of softmax instead of the mean of logits \(fusion "softmax"\)\.\n$/);
     assert.deepEqual(times(), made);
     // Alone, each of them is given the same pixels: what it makes of them is there already.
