@@ -16,6 +16,7 @@ interface Flags extends EvaluationFlags {
   detector?: string[];
   ensemble?: string[][];
   k?: number;
+  tuned?: string;
   scores?: string;
   csv?: string;
 }
@@ -39,6 +40,10 @@ export function addEvalOod(program: Command, context: CommandContext): void {
       'members of an ensemble, for instance 1000,1200; may be given many times (default: all together)',
       (text: string, before: string[][] = []) => [...before, splitList(text)],
     )
+    .option(
+      '--tuned <file>',
+      'parameters from tune mahalanobis --save (default: what the feature store has for the modes)',
+    )
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
     .option('--csv <file>', 'also write the results as results.csv')
     .addHelpText(
@@ -59,10 +64,10 @@ Examples:
 }
 
 async function evalOod(flags: Flags, context: CommandContext): Promise<void> {
-  const { out, train, scores, csv } = flags;
+  const { out, train, tuned, scores, csv } = flags;
   const ensembles = flags.ensemble ?? ('all' as const);
   context.kept = flags.features;
-  const settings = { ...checkpointSettings(flags), out, train, detectors: detectorsOf(flags), ensembles };
+  const settings = { ...checkpointSettings(flags), out, train, tuned, detectors: detectorsOf(flags), ensembles };
   const { evaluation, ...images } = await evaluateOod(settings, context.hooks);
   if (scores !== undefined) await writeScores(scores, evaluation);
   if (csv !== undefined) await writeFileAtomic(csv, resultsCsv(evaluation.rows));

@@ -10,6 +10,7 @@ import { addEvalOod } from './eval-ood.js';
 import { addModels } from './models.js';
 import { addRun } from './run.js';
 import { addTrain } from './train.js';
+import { addTune } from './tune.js';
 
 /** One row a command, in the order of the help. */
 const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[] = [
@@ -20,6 +21,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addTrain,
   addEvalClean,
   addEvalOod,
+  addTune,
   addConvert,
 ];
 

@@ -16,6 +16,7 @@ import { getAddon } from '../native/load.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, defaultsFor, needsTrainFeatures, passesOf } from './experiment.js';
 import { extractFeatures, type StageHooks, servicesOf } from './extract.js';
+import { networksOf } from './networks.js';
 import {
   type ChosenSet,
   type ChosenSets,
@@ -64,6 +65,8 @@ export interface OodSettings extends CheckpointSettings {
   train?: string | undefined;
   /** Default: all that can be computed from what the networks give. */
   detectors?: EvaluateSettings['detectors'] | undefined;
+  /** A file of parameters that `tune mahalanobis` made for these modes; default: what the feature store has for them. */
+  tuned?: string | undefined;
   /** `all`, `{size}`, or lists of member names. */
   ensembles: 'all' | { size: number } | readonly (readonly string[])[];
 }
@@ -89,7 +92,7 @@ export interface CleanResult {
 export async function evaluateClean(settings: CheckpointSettings, hooks: StageHooks = {}): Promise<CleanResult> {
   const prepared = await prepare(settings, false, hooks);
   using test = await openTest(settings, prepared.sets, hooks);
-  const { members, skipped, skippedImages } = await extract(
+  const { members, skipped, skippedImages } = await extractWith(
     settings,
     prepared.modes,
     { test, out: [] },
@@ -152,7 +155,7 @@ export async function evaluateOod(
       tellIncomplete(partOf(sets, one), set, heard);
       out.push(set);
     }
-    const { members, skipped, skippedImages } = await extract(
+    const { members, skipped, skippedImages } = await extractWith(
       settings,
       modes,
       { train, test, out },
@@ -162,7 +165,19 @@ export async function evaluateOod(
     hooks.onStage?.('evaluate');
     const { threads } = settings;
     const input = { in: test.name, members, ensembles, detectors, threads };
-    const evaluation = await evaluate(input, hooks, servicesOf(settings.addon ?? getAddon()));
+    const networks = networksOf(
+      {
+        ...settings,
+        ...modes,
+        classes: (modes.classes ?? test.classes).length,
+        sets: { train, test, out },
+        store: new FeatureStore(settings.features),
+        tunedWhere: nameField(settings, 'tuned'),
+      },
+      heard,
+    );
+    const services = { ...servicesOf(settings.addon ?? getAddon()), networks };
+    const evaluation = await evaluate(input, hooks, services);
     evaluation.warnings.unshift(...warnings);
     return { evaluation, skipped, skippedImages };
   } finally {
@@ -206,14 +221,18 @@ function usableDetectors(
   if (unfit.length === 0 || !missing) return chosen;
   const names = unfit.map(({ name }) => name).join(', ');
   if (asked) {
-    throw new ModeEnsembleError('E_DATA', `${where}: ${names} needs training data, and ${missingSentence(missing)}`);
+    throw new ModeEnsembleError(
+      'E_DATA',
+      `${where}: ${names} ${unfit.length === 1 ? 'needs' : 'need'} training data, and ${missingSentence(missing)}`,
+    );
   }
-  warn(`${names} needs training data and is left out: ${missingSentence(missing)}`, hooks);
+  const what = unfit.length === 1 ? 'needs training data and is' : 'need training data and are';
+  warn(`${names} ${what} left out: ${missingSentence(missing)}`, hooks);
   return chosen.filter((choice) => !lacksTrain(choice));
 }
 
 /** Looks names up, opens the checkpoints, and makes sure that features can be written; no data set is opened yet. */
-async function prepare(
+export async function prepare(
   settings: CheckpointSettings & Pick<Partial<OodSettings>, 'out'>,
   needsOut: boolean,
   hooks: StageHooks,
@@ -233,7 +252,7 @@ async function prepare(
   return { sets, modes };
 }
 
-function nameField(settings: CheckpointSettings, field: string): string {
+export function nameField(settings: CheckpointSettings, field: string): string {
   return settings.nameField?.(field) ?? field;
 }
 
@@ -247,14 +266,18 @@ function opening(
   return { root, skipBadImages, threads, addon, signal, onProgress, onLog, where };
 }
 
-async function openTest(settings: CheckpointSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
+export async function openTest(settings: CheckpointSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
   const { spec } = sets.in;
   const set = await openData(spec, { ...opening(settings, sets.in, hooks), split: 'test', allowWhole: true });
   tellIncomplete(sets.suite?.test, set, hooks);
   return set;
 }
 
-async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
+export async function openTrain(
+  settings: CheckpointSettings & Pick<OodSettings, 'train'>,
+  sets: ChosenSets,
+  hooks: StageHooks,
+): Promise<DataSet> {
   const { spec, where } = sets.in;
   if (settings.train !== undefined) {
     const place = { where: nameField(settings, 'train'), root: settings.root };
@@ -269,7 +292,7 @@ async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHo
   return set;
 }
 
-async function extract(
+export async function extractWith(
   settings: CheckpointSettings,
   modes: CheckpointSet,
   sets: { train?: DataSet | undefined; test: DataSet; out: readonly DataSet[] },

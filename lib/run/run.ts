@@ -16,11 +16,13 @@ import { needsTrainFeatures, type Plan, passesOf, planExperiment } from './exper
 import {
   type ExtractedFeatures,
   type ExtractedMember,
+  type ExtractSettings,
   extractFeatures,
   type StageHooks,
   servicesOf,
 } from './extract.js';
 import { openRunFolder, type RunFolder } from './folder.js';
+import { networksOf } from './networks.js';
 import { writeResults, writeScores } from './results.js';
 import { writeReport } from './run-report.js';
 import { type ChosenSet, keepWarnings, partOf, tellIncomplete, tellMissing } from './sets.js';
@@ -77,7 +79,8 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   using sets = await openSets(plan, addon, heard);
   const modes = await trainModes(plan, sets, folder, addon, hooks);
   const members = await hashModes(modes, hooks.signal);
-  const extracted = await extract(plan, sets, members, folder, addon, heard);
+  const settings = extractSettings(plan, sets, members, folder, addon);
+  const extracted = await extractFeatures(settings, heard);
   hooks.onStage?.('evaluate');
   const evaluation = await evaluate(
     {
@@ -88,7 +91,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       threads: complete.threads,
     },
     hooks,
-    servicesOf(addon),
+    { ...servicesOf(addon), networks: networksOf(settings, heard) },
   );
   evaluation.warnings.unshift(...warnings);
   await writeResults(folder.path, evaluation, extracted);
@@ -161,33 +164,29 @@ function hashModes(modes: readonly TrainedMode[], signal: AbortSignal | undefine
   );
 }
 
-function extract(
+function extractSettings(
   plan: Plan,
   sets: Sets,
   members: readonly ExtractedMember[],
   folder: RunFolder,
   addon: Addon,
-  hooks: StageHooks,
-): Promise<ExtractedFeatures> {
+): ExtractSettings {
   const { arch, transform, experiment, detectors } = plan;
   const { threads, workers, evaluate: settings } = experiment;
-  return extractFeatures(
-    {
-      arch,
-      classes: sets.train.classes.length,
-      members,
-      sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
-      passes: passesOf(detectors),
-      transform,
-      store: new FeatureStore(folder.features),
-      batchSize: settings.batchSize,
-      precision: settings.precision,
-      threads,
-      workers,
-      addon,
-    },
-    hooks,
-  );
+  return {
+    arch,
+    classes: sets.train.classes.length,
+    members,
+    sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
+    passes: passesOf(detectors),
+    transform,
+    store: new FeatureStore(folder.features),
+    batchSize: settings.batchSize,
+    precision: settings.precision,
+    threads,
+    workers,
+    addon,
+  };
 }
 
 /** What experiment.json holds. */

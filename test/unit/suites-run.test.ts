@@ -61,9 +61,12 @@ describe('eval-ood with a suite', () => {
     const data = root(CIFAR[0], 'LSUN/');
     const suite = { ...settings, suite: 'cifar10', data, ensembles: 'all' as const };
     const { evaluation } = await evaluateOod(suite, hooks);
-    assert.deepEqual([...new Set(evaluation.rows.map(({ detector }) => detector))], ['msp', 'energy']);
+    const used = [...new Set(evaluation.rows.map(({ detector }) => detector))];
+    assert.deepEqual(used, ['msp', 'odin', 'energy', 'gradnorm', 'rankfeat']);
     const missing = `CIFAR-10 (train) is missing: expected ${data}/cifar-10-batches-bin, found nothing`;
-    assert.ok(warnings.some((text) => text.startsWith(`knn needs training data and is left out: ${missing}`)));
+    assert.ok(
+      warnings.some((text) => text.startsWith(`mahalanobis, knn need training data and are left out: ${missing}`)),
+    );
     await assert.rejects(evaluateOod({ ...suite, detectors: ['knn'] }, hooks), (error: ModeEnsembleError) => {
       assert.ok(error.message.startsWith(`--detectors: knn needs training data, and ${missing}`), error.message);
       return error.code === 'E_DATA';
