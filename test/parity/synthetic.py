@@ -17,6 +17,41 @@ def images(count, size):
     return ((pixels(count, size).double() / 255 - 0.5) * 4).float()
 
 
+MASK = 0xFFFFFFFF
+
+
+def mix(h):
+    """The 32-bit hash `lowbias32` of Chris Wellons, https://nullprogram.com/blog/2018/07/31/, on int64 tensors."""
+    h = h & MASK
+    h = h ^ (h >> 16)
+    h = h * 0x7FEB352D & MASK
+    h = h ^ (h >> 15)
+    h = h * 0x846CA68B & MASK
+    return h ^ (h >> 16)
+
+
+def word(*keys):
+    """32 bits that look random, of any number of whole numbers or tensors of them."""
+    h = torch.zeros((), dtype=torch.int64)
+    for key in keys:
+        h = mix(h + key + 0x9E3779B9)
+    return h
+
+
+def scenes(count, size, salt, grid, classes):
+    """uint8 images [count, size, size, 3] of colour cells and noise; the same as scenes() in test/helpers/scenes.ts. A coarse
+    pattern belongs to the class i % classes, whatever the salt, or, where there are no classes, to the image."""
+    shape = lambda values, *at: values.view([-1 if d in at else 1 for d in range(4)])
+    i, c = shape(torch.arange(count), 0), shape(torch.arange(3), 3)
+    y, x = shape(torch.arange(size), 1), shape(torch.arange(size), 2)
+    coarse, fine = word(salt, i, 0) % 17 + 16, word(salt, i, 1) % 17 + 16
+    owner = (0, 0, i % classes) if classes else (salt, i, 2)
+    pattern = word(*owner, c, y * 4 // size, x * 4 // size) % 256
+    cells = word(salt, i, 3, c, y * grid // size, x * grid // size) % 256
+    noise = word(salt, i, 4, c, y, x) % 256
+    return ((coarse * pattern + fine * cells + (64 - coarse - fine) * noise) // 64).to(torch.uint8)
+
+
 def labels(count, classes):
     return torch.arange(count) % classes
 
@@ -39,3 +74,15 @@ def set_norms(net):
         weight = state.get(f"{module}.weight")
         if kind in NORMS and weight is not None and weight.dim() == 1:
             tensor.copy_(NORMS[kind](torch.arange(len(tensor), dtype=torch.float64)))
+
+
+def scale_weights(net, norms, head):
+    """Multiplies the weights of batch and layer norms (they have one dimension) and of the last layer by powers of two, which
+    is exact: fresh weights leave some networks' outputs all but equal and let those of others explode. As scaleWeights() in
+    test/helpers/scenes.ts."""
+    state = net.state_dict()
+    last = [name for name in state if name.endswith(".weight")][-1]
+    for name, tensor in state.items():
+        if name.endswith(".weight") and tensor.dim() == 1:
+            tensor.mul_(norms)
+    state[last].mul_(head)
