@@ -16,6 +16,7 @@ interface Flags extends EvaluationFlags, MeasureFlags {
   detector?: string[];
   k?: number;
   fusion?: FusionName;
+  tuned?: string;
   scores?: string;
   csv?: string;
 }
@@ -44,6 +45,10 @@ export function addEvalOod(program: Command, context: CommandContext): void {
         'fusion',
         `how the members of ensembles meet: ${FUSIONS.join(', ')} (default: paper)`,
       ),
+    )
+    .option(
+      '--tuned <file>',
+      'parameters from tune mahalanobis --save (default: what the feature store has for the modes)',
     );
   addMeasureOptions(command)
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
@@ -72,9 +77,10 @@ Examples:
 }
 
 async function evalOod(flags: Flags, context: CommandContext): Promise<void> {
-  const { out, train, scores, csv, convention, fusion } = flags;
+  const { out, train, tuned, scores, csv, convention, fusion } = flags;
   context.kept = flags.features;
-  const settings = { ...checkpointSettings(flags), out, train, fusion, detectors: detectorsOf(flags), convention };
+  const detectors = detectorsOf(flags);
+  const settings = { ...checkpointSettings(flags), out, train, tuned, fusion, detectors, convention };
   const { evaluation, ...images } = await evaluateOod(settings, context.hooks);
   if (scores !== undefined) await writeScores(scores, evaluation);
   if (csv !== undefined) await writeFileAtomic(csv, resultsCsv(evaluation.rows));

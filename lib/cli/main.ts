@@ -13,6 +13,7 @@ import { addFeatures } from './features.js';
 import { addModels } from './models.js';
 import { addRun } from './run.js';
 import { addTrain } from './train.js';
+import { addTune } from './tune.js';
 
 /** One row a command, in the order of the help. */
 const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[] = [
@@ -26,6 +27,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addEvalOod,
   addExtract,
   addFeatures,
+  addTune,
   addConvert,
 ];
 

@@ -2,6 +2,7 @@ import type { Pass } from '../features/pass.js';
 import type { FeatureFile } from '../features/store.js';
 import type { NeighboursOptions, NeighboursResult } from '../native/contract.js';
 import type { Job, JobHooks } from '../native/job.js';
+import type { Networks } from './networks.js';
 
 interface ParameterBase {
   description: string;
@@ -9,7 +10,10 @@ interface ParameterBase {
 
 /** A number that changes a detector, with the bounds it must keep. */
 export interface NumberParameter extends ParameterBase {
-  default: number;
+  /** A number, or one of `words`. */
+  default: ParameterValue;
+  /** What may stand in the number's place. */
+  words?: readonly string[];
   /** Defaults for single suites, by their names. */
   suites?: Readonly<Record<string, number>>;
   /** Smallest and largest value allowed, both included unless `above` is given. */
@@ -102,6 +106,8 @@ export interface Services {
    * members but the first, which depends on none.
    */
   together?: ((members: readonly string[], pass: Pass) => Promise<string[][]>) | undefined;
+  /** The networks themselves; absent where there are feature files alone. */
+  networks?: Networks | undefined;
 }
 
 export interface ScoreContext {

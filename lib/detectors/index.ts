@@ -5,6 +5,7 @@ import { energy } from './energy.js';
 import { gradnorm } from './gradnorm.js';
 import { knn } from './knn.js';
 import { parseLabel } from './labels.js';
+import { mahalanobis } from './mahalanobis.js';
 import { msp } from './msp.js';
 import { odin } from './odin.js';
 import { rankfeat } from './rankfeat.js';
@@ -24,9 +25,19 @@ export type {
 } from './detector.js';
 
 export { labelOf, parseLabel } from './labels.js';
+export {
+  type Adversarial,
+  MAGNITUDES,
+  type MagnitudeFit,
+  type NetworkHooks,
+  type Networks,
+  type StageGaussians,
+  type StageScoresRequest,
+  type TuningRecord,
+} from './networks.js';
 
 /** Every detector, in the order of reports. A new one is a file and a row here. */
-export const DETECTORS: readonly Detector[] = [msp, odin, energy, gradnorm, rankfeat, knn];
+export const DETECTORS: readonly Detector[] = [msp, odin, energy, mahalanobis, gradnorm, rankfeat, knn];
 
 /** By name, in any case. @throws ConfigError with the nearest name */
 export function getDetector(name: string): Detector {
@@ -78,7 +89,8 @@ function problemOf(value: unknown, parameter: Parameter): string | undefined {
   if ('choices' in parameter) {
     return parameter.choices.includes(value as string) ? undefined : parameter.choices.join(' or ');
   }
-  const { min, max, above, integer } = parameter;
+  const { words = [], min, max, above, integer } = parameter;
+  if (words.includes(value as string)) return undefined;
   const isRight =
     typeof value === 'number' &&
     (integer ? Number.isSafeInteger(value) : Number.isFinite(value)) &&
@@ -91,5 +103,6 @@ function problemOf(value: unknown, parameter: Parameter): string | undefined {
     above === undefined ? '' : `above ${above}`,
     max === undefined ? '' : `at most ${max}`,
   ].filter((part) => part !== '');
-  return [integer ? 'a whole number' : 'a number', parts.join(' and ')].filter((part) => part !== '').join(' ');
+  const number = [integer ? 'a whole number' : 'a number', parts.join(' and ')].filter((part) => part !== '').join(' ');
+  return [number, ...words].join(' or ');
 }

@@ -86,6 +86,12 @@ export async function readFloat32(file: Safetensors, name: string): Promise<Floa
   return toFloat32(await readTensor(file, begin, end, DTYPES[dtype] as number), dtype);
 }
 
+/** One float64 tensor. @throws ModeEnsembleError E_DATA, E_IO */
+export async function readFloat64(file: Safetensors, name: string, dimensions?: number): Promise<Float64Array> {
+  const { begin, end } = tensorInfo(file, name, 'F64', dimensions);
+  return new Float64Array(await readTensor(file, begin, end, 8));
+}
+
 /**
  * Some rows of a float32 or float16 tensor, as float32.
  *

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { hasCode, ModeEnsembleError } from '../config/errors.js';
 import { ioError, writeFileAtomic } from '../config/files.js';
 import type { SkippedImage } from '../native/contract.js';
@@ -128,6 +128,30 @@ export class FeatureStore {
       onStale((error as Error).message);
     }
     return false;
+  }
+
+  /** Where something else that was made of features is kept: `<kind>-<key>.safetensors`. */
+  keptPath(kind: string, key: string): string {
+    return join(this.folder, `${kind}-${basename(this.path(key))}`);
+  }
+
+  /**
+   * Such a file, where it is whole and carries this key in its metadata; a damaged or foreign one counts as absent.
+   *
+   * @param onStale told why a file that is there cannot be used
+   */
+  async openKept(kind: string, key: string, onStale: (reason: string) => void): Promise<Safetensors | undefined> {
+    const path = this.keptPath(kind, key);
+    try {
+      const file = await openSafetensors(path);
+      if (file.metadata.key === key) return file;
+      onStale(`${path} holds something else: its key is ${file.metadata.key}.`);
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      if (!hasCode(error, 'E_DATA')) throw error;
+      onStale((error as Error).message);
+    }
+    return undefined;
   }
 
   /** Keeps which images the file of this key does without, and why. @throws ModeEnsembleError E_IO */

@@ -58,3 +58,42 @@ export interface ExtractResult {
   skippedCount: number;
   seconds: number;
 }
+
+/** The clamp of adversarial copies; `pixels` keeps what pixels from 0 to 1 normalise to, `normalized` cuts to [0, 1] after that. */
+export type Clamp = 'pixels' | 'normalized' | 'none';
+
+/**
+ * Mahalanobis scores of images that took a step towards the closest class: for each stage of the members
+ * max_c −½d_c² at x − magnitude·sign(∇_x ½d² of the closest class at x), sign(0) = +1, through all members at once, whose
+ * pooled features are averaged. Magnitude 0 is the image as it is. Phase of progress: `perturb`. E_NUMERIC where a
+ * distance is NaN or infinite.
+ */
+export interface PerturbedGaussiansOptions {
+  members: { arch: ArchOptions; checkpoint: string }[];
+  /** What fitGaussians wrote, of `stage1`, `stage2`, … of these members. */
+  statistics: string;
+  data: DataHandle;
+  transform: TransformOptions;
+  /** Images `first` to `first + count` − 1; count 0: all from `first` on. */
+  first: number;
+  count: number;
+  magnitudes: number[];
+  /**
+   * Where it is given, the images are first replaced by x + step·sign(∇_x of the members' mean cross-entropy with the true
+   * label), sign(0) = +1, clamped.
+   */
+  adversarial: { step: number; clamp: Clamp } | null;
+  batchSize: number;
+  precision: Precision;
+  threads: number;
+  workers: number;
+  /** Safetensors file to write (whole or not at all): `scores` [N, magnitudes, stages], float64, and `labels` [N], int64. */
+  output: string;
+  metadata: Record<string, string>;
+}
+
+export interface PerturbedGaussiansResult {
+  /** Rows in the file; fewer than asked for where bad images were passed over. */
+  count: number;
+  seconds: number;
+}

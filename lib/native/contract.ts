@@ -20,7 +20,12 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from './contract-data.js';
-import type { ExtractOptions, ExtractResult } from './contract-extract.js';
+import type {
+  ExtractOptions,
+  ExtractResult,
+  PerturbedGaussiansOptions,
+  PerturbedGaussiansResult,
+} from './contract-extract.js';
 import type {
   FitGaussiansOptions,
   FitGaussiansResult,
@@ -301,4 +306,8 @@ export interface Addon {
   ): { pixels: Uint8Array; label: number; name: string; width: number; height: number };
   fitGaussians(options: FitGaussiansOptions, sink: (event: JobEvent) => void): NativeJob<FitGaussiansResult>;
   gaussianScores(options: GaussianScoresOptions, sink: (event: JobEvent) => void): NativeJob<GaussianScoresResult>;
+  perturbedGaussians(
+    options: PerturbedGaussiansOptions,
+    sink: (event: JobEvent) => void,
+  ): NativeJob<PerturbedGaussiansResult>;
 }

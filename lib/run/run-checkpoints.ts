@@ -24,6 +24,7 @@ import {
   passesOf,
 } from './experiment.js';
 import { type ExtractSettings, extractFeatures, type StageHooks, servicesOf } from './extract.js';
+import { networksOf } from './networks.js';
 import type { SkippedImages } from './results.js';
 import {
   type ChosenSet,
@@ -86,6 +87,8 @@ export interface OodSettings extends CheckpointSettings {
   convention?: ConventionName | undefined;
   /** How the members of ensembles are brought together; default: the paper's rules. */
   fusion?: FusionName | undefined;
+  /** A file of parameters that `tune mahalanobis` made for these modes; default: what the feature store has for them. */
+  tuned?: string | undefined;
 }
 
 export interface CleanResult extends MeasuredAccuracy, SkippedImages {
@@ -110,7 +113,7 @@ export async function evaluateClean(settings: CheckpointSettings, hooks: StageHo
   return { in: test.name, arch: archOf(members), ...measured, skipped, skippedImages };
 }
 
-function ensemblesOf(settings: CheckpointSettings, { members }: CheckpointSet): string[][] {
+export function ensemblesOf(settings: CheckpointSettings, { members }: CheckpointSet): string[][] {
   const names = members.map(({ name }) => name);
   return chooseEnsembles(settings.ensembles ?? 'all', names, nameField(settings, 'ensembles'));
 }
@@ -154,11 +157,13 @@ export async function evaluateOod(
     const extraction = extractSettings(settings, modes, { train, test, out }, passesOf(detectors));
     const { members, skipped, skippedImages } = await extractFeatures(extraction, heard);
     hooks.onStage?.('evaluate');
-    const { threads, convention, intervals } = settings;
+    const { threads, convention, intervals, tuned } = settings;
     const about = { in: test.name, classes: test.classes.length, threads, convention, intervals };
     const input = { ...about, members, ensembles, fusion, detectors };
     const together = togetherOf(extraction, hooks);
-    const evaluation = await evaluate(input, hooks, { ...servicesOf(settings.addon ?? getAddon()), together });
+    const networks = networksOf({ ...extraction, tuned, tunedWhere: nameField(settings, 'tuned') }, heard);
+    const services = { ...servicesOf(settings.addon ?? getAddon()), together, networks };
+    const evaluation = await evaluate(input, hooks, services);
     evaluation.warnings.unshift(...warnings);
     return { evaluation, skipped, skippedImages };
   } finally {
@@ -210,7 +215,11 @@ export async function openTest(settings: CheckpointSettings, sets: ChosenSets, h
   return set;
 }
 
-export async function openTrain(settings: OodSettings, sets: ChosenSets, hooks: StageHooks): Promise<DataSet> {
+export async function openTrain(
+  settings: CheckpointSettings & Pick<OodSettings, 'train'>,
+  sets: ChosenSets,
+  hooks: StageHooks,
+): Promise<DataSet> {
   const { spec, where } = sets.in;
   if (settings.train !== undefined) {
     const place = { where: nameField(settings, 'train'), root: settings.root };
@@ -273,7 +282,7 @@ function tellUnlabelled(modes: CheckpointSet, set: DataSet, hooks: StageHooks): 
   }
 }
 
-function requireLabelled(modes: CheckpointSet, set: DataSet): void {
+export function requireLabelled(modes: CheckpointSet, set: DataSet): void {
   const [other] = unlabelled(modes, set);
   if (!other) return;
   const expected = `expected a network of ${set.classes.length} classes, as ${set.name} has them, for its accuracy`;

@@ -22,6 +22,7 @@ import {
   servicesOf,
 } from './extract.js';
 import { openRunFolder, type RunFolder } from './folder.js';
+import { networksOf } from './networks.js';
 import { writeResults, writeScores } from './results.js';
 import { writeReport } from './run-report.js';
 import { type ChosenSet, keepWarnings, partOf, tellIncomplete, tellMissing } from './sets.js';
@@ -94,7 +95,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       intervals: complete.evaluate.intervals,
     },
     hooks,
-    { ...servicesOf(addon), together: togetherOf(settings, hooks) },
+    { ...servicesOf(addon), together: togetherOf(settings, hooks), networks: networksOf(settings, heard) },
   );
   evaluation.warnings.unshift(...warnings);
   await writeResults(folder.path, evaluation, extracted);

@@ -24,7 +24,9 @@ export function togetherOf(settings: ExtractSettings, hooks: StageHooks = {}): N
     const kinds = new Set(members.map((member) => canonicalJson({ ...member.transform })));
     if (kinds.size > 1) {
       const found = `found ${kinds.size} in ${names.join('+')}`;
-      throw new ConfigError(`gradient: accumulated: expected modes with one preprocessing, whose gradients can be added up, ${found}; take gradient: own.`);
+      throw new ConfigError(
+        `gradient: accumulated: expected modes with one preprocessing, whose gradients can be added up, ${found}; take gradient: own.`,
+      );
     }
     const paths: string[][] = [];
     for (const set of [sets.test, ...sets.out]) paths.push(await filesOfSet(settings, set, members, pass, hooks));

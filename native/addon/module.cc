@@ -251,6 +251,18 @@ Napi::Value gaussian_scores_job(const Napi::CallbackInfo& call) {
       });
 }
 
+Napi::Value perturbed_gaussians_job(const Napi::CallbackInfo& call) {
+  return start_job(
+      call.Env(), sink_of(call), [options = read_perturbed_gaussians_options(call[0])](JobContext& context) {
+        return ResultMaker([result = perturbed_gaussians(options, context)](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out["count"] = static_cast<double>(result.count);
+          out["seconds"] = result.seconds;
+          return out;
+        });
+      });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   end_jobs_at_exit(env);
   exports["info"] = Napi::Function::New<guarded<info>>(env, "info");
@@ -270,6 +282,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["trace"] = Napi::Function::New<guarded<trace_job>>(env, "trace");
   exports["fitGaussians"] = Napi::Function::New<guarded<fit_gaussians_job>>(env, "fitGaussians");
   exports["gaussianScores"] = Napi::Function::New<guarded<gaussian_scores_job>>(env, "gaussianScores");
+  exports["perturbedGaussians"] =
+      Napi::Function::New<guarded<perturbed_gaussians_job>>(env, "perturbedGaussians");
   return exports;
 }
 

@@ -2,140 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
-#include <iterator>
+
+#include "addon/fields.h"
 
 namespace mode_ensemble::addon {
 namespace {
 
 // Random 128 bits: tells our externals from anyone else's.
 constexpr napi_type_tag kDataTag{0x6d6f64652d656e73ull, 0x656d626c65d474a1ull};
-
-[[noreturn]] void wrong(const std::string& field, const std::string& expected, const Napi::Value& found) {
-  static const char* const names[] = {"undefined", "null",   "a boolean", "a number",    "a string",
-                                      "a symbol",  "object", "function",  "an external", "a bigint"};
-  const int type = found.IsEmpty() ? 0 : static_cast<int>(found.Type());
-  throw Error(ErrorCode::config, field + ": expected " + expected + ", found " + names[type] + ".");
-}
-
-// One options object and where it stands in the whole, for messages.
-class Fields {
- public:
-  Fields(const Napi::Value& value, std::string path) : path_(std::move(path)) {
-    if (!value.IsObject()) wrong(path_.empty() ? "options" : path_, "an object", value);
-    object_ = value.As<Napi::Object>();
-  }
-
-  std::string at(const std::string& name) const { return path_.empty() ? name : path_ + "." + name; }
-  Napi::Value value(const std::string& name) const { return object_.Get(name); }
-  Fields object(const std::string& name) const { return {value(name), at(name)}; }
-
-  std::string string(const std::string& name) const {
-    const auto v = value(name);
-    if (!v.IsString()) wrong(at(name), "a string", v);
-    return v.As<Napi::String>().Utf8Value();
-  }
-  bool boolean(const std::string& name) const {
-    const auto v = value(name);
-    if (!v.IsBoolean()) wrong(at(name), "true or false", v);
-    return v.As<Napi::Boolean>().Value();
-  }
-  double number(const std::string& name) const { return number(value(name), at(name)); }
-  int64_t integer(const std::string& name) const {
-    const double number_value = number(name);
-    if (std::floor(number_value) != number_value || std::fabs(number_value) > 9007199254740991.0)
-      throw Error(ErrorCode::config,
-                  at(name) + ": expected a whole number, found " + std::to_string(number_value) + ".");
-    return static_cast<int64_t>(number_value);
-  }
-  std::vector<std::string> strings(const std::string& name) const { return strings(value(name), at(name)); }
-  std::array<double, 3> triple(const std::string& name) const {
-    const auto v = value(name);
-    if (!v.IsArray() || v.As<Napi::Array>().Length() != 3) wrong(at(name), "three numbers", v);
-    std::array<double, 3> out{};
-    for (uint32_t i = 0; i < 3; ++i) out[i] = number(v.As<Napi::Array>().Get(i), at(name));
-    return out;
-  }
-  std::array<double, 2> pair(const std::string& name) const {
-    const auto v = value(name);
-    if (!v.IsArray() || v.As<Napi::Array>().Length() != 2) wrong(at(name), "two numbers", v);
-    const auto array = v.As<Napi::Array>();
-    return {number(array.Get(0u), at(name)), number(array.Get(1u), at(name))};
-  }
-  std::map<std::string, std::string> dictionary(const std::string& name) const {
-    const Fields fields = object(name);
-    std::map<std::string, std::string> out;
-    const auto names = fields.object_.GetPropertyNames();
-    for (uint32_t i = 0; i < names.Length(); ++i) {
-      const auto key = names.Get(i).ToString().Utf8Value();
-      out[key] = fields.string(key);
-    }
-    return out;
-  }
-  template <typename Item>
-  auto list(const std::string& name, Item item) const {
-    const auto v = value(name);
-    if (!v.IsArray()) wrong(at(name), "a list", v);
-    const auto array = v.As<Napi::Array>();
-    std::vector<decltype(item(v, std::string()))> out;
-    for (uint32_t i = 0; i < array.Length(); ++i)
-      out.push_back(item(array.Get(i), at(name) + "[" + std::to_string(i) + "]"));
-    return out;
-  }
-  static std::vector<std::string> strings(const Napi::Value& v, const std::string& where) {
-    if (!v.IsArray()) wrong(where, "a list of strings", v);
-    const auto array = v.As<Napi::Array>();
-    std::vector<std::string> out;
-    for (uint32_t i = 0; i < array.Length(); ++i) {
-      const Napi::Value item = array.Get(i);
-      if (!item.IsString()) wrong(where, "a list of strings", item);
-      out.push_back(item.As<Napi::String>().Utf8Value());
-    }
-    return out;
-  }
-
- private:
-  static double number(const Napi::Value& v, const std::string& where) {
-    if (!v.IsNumber()) wrong(where, "a number", v);
-    const double out = v.As<Napi::Number>().DoubleValue();
-    if (!std::isfinite(out)) throw Error(ErrorCode::config, where + ": expected a finite number.");
-    return out;
-  }
-
-  std::string path_;
-  Napi::Object object_;
-};
-
-ArchOptions arch(const Fields& fields) {
-  return {fields.string("name"), fields.integer("width"), fields.integer("classes"),
-          fields.number("dropout")};
-}
-
-int64_t side(const Fields& fields, const std::string& name) {
-  const int64_t value = fields.integer(name);
-  if (value < 1 || value > 4096)
-    throw Error(ErrorCode::config,
-                fields.at(name) + ": expected 1 to 4096, found " + std::to_string(value) + ".");
-  return value;
-}
-
-std::string one_of(const Fields& fields, const std::string& name, std::initializer_list<const char*> known) {
-  const auto value = fields.string(name);
-  std::string list;
-  for (const char* text : known) {
-    if (value == text) return value;
-    list += (list.empty() ? "" : text == *std::prev(known.end()) ? " or " : ", ") + std::string(text);
-  }
-  throw Error(ErrorCode::config, fields.at(name) + ": expected " + list + ", found \"" + value + "\".");
-}
-
-int64_t at_least(const Fields& fields, const std::string& name, int64_t least) {
-  const int64_t value = fields.integer(name);
-  if (value < least)
-    throw Error(ErrorCode::config, fields.at(name) + ": expected at least " + std::to_string(least) +
-                                       ", found " + std::to_string(value) + ".");
-  return value;
-}
 
 std::array<double, 2> range(const Fields& fields, const std::string& name, double most) {
   const auto value = fields.pair(name);
@@ -154,22 +28,6 @@ AugmentOptions augment(const Fields& fields) {
   out.scale = range(fields, "scale", 1);
   out.ratio = range(fields, "ratio", 1e6);
   out.flip = fields.boolean("flip");
-  return out;
-}
-
-TransformOptions transform(const Fields& fields) {
-  TransformOptions out{side(fields, "resize"),
-                       one_of(fields, "fit", {"both", "short"}),
-                       one_of(fields, "filter", {"bilinear", "bicubic"}),
-                       side(fields, "crop"),
-                       fields.triple("mean"),
-                       fields.triple("std")};
-  if (out.crop > out.resize)
-    throw Error(ErrorCode::config, fields.at("crop") +
-                                       ": expected at most resize = " + std::to_string(out.resize) +
-                                       ", found " + std::to_string(out.crop) + ".");
-  for (const double s : out.std)
-    if (s <= 0) throw Error(ErrorCode::config, fields.at("std") + ": expected numbers above 0.");
   return out;
 }
 
@@ -381,30 +239,6 @@ TraceOptions read_trace_options(const Napi::Value& value) {
           fields.integer("seed"),      fields.string("input"),
           fields.string("output"),     one_of(fields, "precision", {"float32", "float64"}),
           fields.integer("threads")};
-}
-
-FitGaussiansOptions read_fit_gaussians_options(const Napi::Value& value) {
-  const Fields fields(value, "");
-  FitGaussiansOptions out;
-  out.train = fields.strings("train");
-  out.stages = fields.strings("stages");
-  out.classes = at_least(fields, "classes", 1);
-  if (out.classes > 1 << 20) throw Error(ErrorCode::config, "classes: expected 1 to 1048576.");
-  out.output = fields.string("output");
-  out.metadata = fields.dictionary("metadata");
-  out.threads = fields.integer("threads");
-  return out;
-}
-
-GaussianScoresOptions read_gaussian_scores_options(const Napi::Value& value) {
-  const Fields fields(value, "");
-  GaussianScoresOptions out;
-  out.statistics = fields.string("statistics");
-  out.sets = fields.list(
-      "sets", [](const Napi::Value& item, const std::string& where) { return Fields::strings(item, where); });
-  out.stages = fields.strings("stages");
-  out.threads = fields.integer("threads");
-  return out;
 }
 
 }  // namespace mode_ensemble::addon

@@ -7,6 +7,7 @@
 #include "data/load_pass.h"
 #include "data/verify.h"
 #include "extract/extract.h"
+#include "extract/gaussian_pass.h"
 #include "linalg/fit_gaussians.h"
 #include "linalg/gaussians.h"
 #include "linalg/neighbours.h"
@@ -55,5 +56,6 @@ ProbeOptions read_probe_options(const Napi::Value& value);
 TraceOptions read_trace_options(const Napi::Value& value);
 FitGaussiansOptions read_fit_gaussians_options(const Napi::Value& value);
 GaussianScoresOptions read_gaussian_scores_options(const Napi::Value& value);
+PerturbedGaussiansOptions read_perturbed_gaussians_options(const Napi::Value& value);
 
 }  // namespace mode_ensemble::addon

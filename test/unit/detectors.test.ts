@@ -43,6 +43,7 @@ describe('the table of detectors', () => {
         ['msp', ['plain'], false, false, 'none', 'logits'],
         ['odin', ['perturbed 1000 0.0014 own'], false, false, 'none', 'logits'],
         ['energy', ['plain'], false, false, 'none', 'logits'],
+        ['mahalanobis', ['plain'], false, true, 'train', 'features'],
         ['gradnorm', ['plain'], true, false, 'none', 'logits'],
         ['rankfeat', ['rank1'], false, true, 'none', 'logits'],
         ['knn', ['plain'], true, false, 'train', 'features'],

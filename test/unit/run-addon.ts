@@ -10,15 +10,18 @@ import type {
   ArchitectureInfo,
   DataHandle,
   ExtractOptions,
+  FitGaussiansOptions,
+  GaussianScoresOptions,
   InspectOptions,
   JobEvent,
   NativeJob,
   OpenDataOptions,
+  PerturbedGaussiansOptions,
   TrainOptions,
   TransformOptions,
 } from '../../lib/native/contract.js';
 
-type Columns = Record<string, { dtype: 'F32' | 'I64'; shape: number[] }>;
+type Columns = Record<string, { dtype: 'F32' | 'F64' | 'I64'; shape: number[] }>;
 
 /** A safetensors file of zeros. */
 export function writeSafetensors(file: string, columns: Columns, metadata: Record<string, string>): void {
@@ -173,6 +176,9 @@ export function fakeAddon(): FakeAddon {
               labels: { dtype: 'I64', shape: [rows] },
               predictions: { dtype: 'I64', shape: [rows] },
               logits: { dtype: 'F32', shape: [rows, classes] },
+              ...Object.fromEntries(
+                [1, 2, 3, 4].map((k) => [`stage${k}`, { dtype: 'F32' as const, shape: [rows, 2] }]),
+              ),
               stage5: { dtype: 'F32', shape: [rows, 4] },
             },
             { ...metadata, penultimate: 'stage5' },
@@ -183,6 +189,30 @@ export function fakeAddon(): FakeAddon {
           reason: 'no image',
         }));
         return { count: rows, skipped, skippedCount: count(set) - rows, seconds: 1 };
+      }),
+    fitGaussians: ({ stages, classes, output, metadata }: FitGaussiansOptions) =>
+      start('fit', () => {
+        const tensors = stages.flatMap((stage): [string, Columns[string]][] => [
+          [`${stage}.means`, { dtype: 'F64', shape: [classes, 2] }],
+          [`${stage}.whitening`, { dtype: 'F64', shape: [2, 2] }],
+        ]);
+        writeSafetensors(output, Object.fromEntries(tensors), metadata);
+        return { stages: stages.map((stage) => ({ stage, width: 2, rank: 2, condition: 1 })) };
+      }),
+    gaussianScores: ({ sets, stages }: GaussianScoresOptions) =>
+      start('distances', () => ({
+        scores: sets.map(([file = '']) => {
+          const bytes = readFileSync(file);
+          const header = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0))));
+          return new Float64Array(header.labels.shape[0] * stages.length);
+        }),
+      })),
+    perturbedGaussians: ({ data, first, count: wanted, magnitudes, output, metadata }: PerturbedGaussiansOptions) =>
+      start('perturb', () => {
+        const rows = wanted === 0 ? count(handles.get(data) as OpenDataOptions) - first : wanted;
+        const scores = { dtype: 'F64' as const, shape: [rows, magnitudes.length, 5] };
+        writeSafetensors(output, { labels: { dtype: 'I64', shape: [rows] }, scores }, metadata);
+        return { count: rows, seconds: 1 };
       }),
   };
   return fake as unknown as FakeAddon;
