@@ -42,11 +42,16 @@ export {
   type ScoreContext,
   type SetContext,
 } from './detectors/index.js';
-export { meanOverModes, subsetsOfSize } from './ensemble/index.js';
+export { FUSIONS, type FusionName, meanOverModes, subsetsOfSize } from './ensemble/index.js';
 export { FeatureFile, FeatureStore } from './features/index.js';
 export * as metrics from './metrics/index.js';
 export { type Architectures, type ModeArch, type ResolveArchSettings, resolveArch } from './modes/arch.js';
-export { type CheckpointSet, type OpenCheckpointsSettings, openCheckpoints } from './modes/checkpoints.js';
+export {
+  type CheckpointMember,
+  type CheckpointSet,
+  type OpenCheckpointsSettings,
+  openCheckpoints,
+} from './modes/checkpoints.js';
 export { type ConvertSettings, convertCheckpoint } from './modes/convert.js';
 export { type FoundMode, findModes, readCheckpoint, weightsHash } from './modes/find.js';
 export { type InspectSettings, inspectCheckpoint } from './modes/inspect.js';

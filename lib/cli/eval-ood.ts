@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import { ConfigError } from '../config/errors.js';
 import { writeFileAtomic } from '../config/files.js';
-import type { EvaluateSettings } from '../config/schema.js';
 import { DETECTORS } from '../detectors/index.js';
+import { FUSIONS, type FusionName } from '../ensemble/index.js';
 import { formatTables } from '../report/tables.js';
 import { resultsCsv, resultsJson, writeScores } from '../run/results.js';
 import { evaluateOod } from '../run/run-checkpoints.js';
 import type { CommandContext } from './context.js';
+import { detectorsOf } from './detector-flags.js';
 import { addEvaluationOptions, checkpointSettings, type EvaluationFlags } from './evaluation.js';
 import { collect, collectList, fieldOption, splitList } from './options.js';
 
@@ -16,6 +16,7 @@ interface Flags extends EvaluationFlags {
   detector?: string[];
   ensemble?: string[][];
   k?: number;
+  fusion?: FusionName;
   scores?: string;
   csv?: string;
 }
@@ -32,8 +33,19 @@ export function addEvalOod(program: Command, context: CommandContext): void {
       '--train <spec>',
       'training data for detectors that learn from it (default: the train part of --in or --suite)',
     )
-    .option('--detector <list>', `detectors: ${known.join(', ')} (default: all)`, collectList)
-    .addOption(fieldOption('--k <n>', 'k', 'neighbour of the knn detector (default: 50)'))
+    .option(
+      '--detector <list>',
+      `detectors, NAME[:PARAMETER=VALUE …]: ${known.join(', ')} (default: all that can be used)`,
+      collectList,
+    )
+    .addOption(fieldOption('--k <n>', 'k', 'as knn:k=N: neighbour of the knn detector'))
+    .addOption(
+      fieldOption(
+        '--fusion <name>',
+        'fusion',
+        `how the members of ensembles meet: ${FUSIONS.join(', ')} (default: paper)`,
+      ),
+    )
     .option(
       '--ensemble <list>',
       'members of an ensemble, for instance 1000,1200; may be given many times (default: all together)',
@@ -45,39 +57,30 @@ export function addEvalOod(program: Command, context: CommandContext): void {
       'after',
       `
 A member is named by its seed, or by its file or folder where the checkpoints do not say different seeds. A suite is an
-in-distribution set and the OoD sets it is set against; "mode-ensemble data ls" shows which of them are there.
+in-distribution set and the OoD sets it is set against; "mode-ensemble data ls" shows which of them are there. The
+detectors' parameters and what they need are listed by "mode-ensemble detectors". Checkpoints may be of different
+architectures: their ensembles are for detectors on logits, or for --fusion scores or standardised.
 
 Examples:
   $ M=runs/builtin/modes/cifar-resnet18-w16
   $ mode-ensemble eval-ood --in builtin:shapes --out builtin:blends --out builtin:strokes --detector msp,energy \\
       --checkpoint $M/seed-1000/checkpoint.safetensors --checkpoint $M/seed-1100/checkpoint.safetensors
   $ mode-ensemble eval-ood --in cifar10:data/cifar-10-batches-bin --out Textures=folder:data/dtd/images \\
-      --checkpoint a.safetensors --checkpoint b.safetensors --k 20 --csv ood.csv --json
+      --checkpoint a.safetensors --checkpoint b.safetensors --detector msp,odin:magnitude=0.002,knn:k=10,knn:k=50
+  $ mode-ensemble eval-ood --suite cifar10 --checkpoint resnet20.th --checkpoint densenet.pth.tar --fusion scores --json
   $ mode-ensemble eval-ood --suite cifar10 --data ~/data --checkpoint a.safetensors --checkpoint b.safetensors`,
     )
     .action((flags: Flags) => evalOod(flags, context));
 }
 
 async function evalOod(flags: Flags, context: CommandContext): Promise<void> {
-  const { out, train, scores, csv } = flags;
+  const { out, train, scores, csv, fusion } = flags;
   const ensembles = flags.ensemble ?? ('all' as const);
   context.kept = flags.features;
-  const settings = { ...checkpointSettings(flags), out, train, detectors: detectorsOf(flags), ensembles };
+  const settings = { ...checkpointSettings(flags), out, train, fusion, detectors: detectorsOf(flags), ensembles };
   const { evaluation, ...images } = await evaluateOod(settings, context.hooks);
   if (scores !== undefined) await writeScores(scores, evaluation);
   if (csv !== undefined) await writeFileAtomic(csv, resultsCsv(evaluation.rows));
   if (flags.json) context.print(resultsJson(evaluation, images));
   else context.print(formatTables(evaluation));
-}
-
-/** `--k` is the one parameter that has a flag of its own. */
-function detectorsOf({ detector, k }: Flags): EvaluateSettings['detectors'] | undefined {
-  if (detector === undefined && k === undefined) return undefined;
-  const names = detector ?? DETECTORS.map(({ name }) => name);
-  if (names.length === 0) throw new ConfigError('--detector: expected at least one detector, found nothing');
-  if (k === undefined) return names;
-  if (!names.some((name) => name.toLowerCase() === 'knn')) {
-    throw new ConfigError('--k: expected the detector knn with it, found none');
-  }
-  return names.map((name) => (name.toLowerCase() === 'knn' ? { knn: { k } } : name));
 }

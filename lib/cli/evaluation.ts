@@ -12,6 +12,7 @@ import {
   collect,
   DEFAULT_DATA,
   fieldOption,
+  listOption,
   type MachineFlags,
   type SuiteFlags,
   type TransformFlags,
@@ -26,8 +27,8 @@ export interface EvaluationFlags extends MachineFlags, SuiteFlags, TransformFlag
   preprocessing?: string;
   in?: string;
   root?: string;
-  arch?: string;
-  width?: number;
+  arch?: string[];
+  width?: number[];
   features: string;
   batchSize: number;
   precision: Precision;
@@ -41,8 +42,12 @@ export function addEvaluationOptions(command: Command): Command {
     .option('--in <spec>', 'in-distribution data, [NAME=]READER:PATH[?split=test]; its test part by default');
   addSuiteOptions(command, 'a suite, instead of --in')
     .option('--root <dir>', 'base of relative data paths')
-    .option('--arch <name>', 'architecture, where the checkpoints do not say it; script:FILE for a TorchScript module')
-    .addOption(fieldOption('--width <n>', 'width', 'channels of the first stage, with --arch'))
+    .option(
+      '--arch <name>',
+      'architecture, where the checkpoints do not say it, once or for each --checkpoint; script:FILE for a TorchScript module',
+      collect,
+    )
+    .addOption(listOption('--width <n>', 'width', 'channels of the first stage, once or for each --checkpoint'))
     .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
     .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'));

@@ -4,6 +4,7 @@ import { VERSION } from '../config/version.js';
 import { CommandContext } from './context.js';
 import { addConvert } from './convert.js';
 import { addData } from './data.js';
+import { addDetectors } from './detectors.js';
 import { addDoctor } from './doctor.js';
 import { addEvalClean } from './eval-clean.js';
 import { addEvalOod } from './eval-ood.js';
@@ -15,6 +16,7 @@ import { addTrain } from './train.js';
 const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[] = [
   addDoctor,
   addModels,
+  addDetectors,
   addData,
   addRun,
   addTrain,

@@ -16,6 +16,13 @@ export function fieldOption(flags: string, field: FieldName, description: string
   return new Option(flags, description).argParser((text: string) => parse(schema, text, long));
 }
 
+/** As fieldOption, for a flag that may be given many times. */
+export function listOption(flags: string, field: FieldName, description: string): Option {
+  const option = fieldOption(flags, field, description);
+  const { parseArg } = option;
+  return option.argParser((text: string, before: unknown[] = []) => [...before, parseArg?.(text, undefined)]);
+}
+
 /** Collects a flag that may be given many times. */
 export function collect(text: string, before: string[] = []): string[] {
   return [...before, text];

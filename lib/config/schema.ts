@@ -102,6 +102,7 @@ export const fields = {
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
   k: count(),
+  fusion: z.enum(['paper', 'scores', 'standardised', 'softmax'], { error: 'paper, scores, standardised or softmax' }),
   classes: whole(1, 1_000_000, 'a whole number from 1 to 1000000'),
   resize: whole(1, 4096, 'a whole number from 1 to 4096'),
   fit: z.enum(['both', 'short'], { error: 'both or short' }),
@@ -166,6 +167,8 @@ export const evaluateSchema = z.strictObject(
         { error: ensemblesText },
       )
       .default('all'),
+    /** How the members of an ensemble are brought together; `paper` is each detector's own rule. */
+    fusion: fields.fusion.default('paper'),
   },
   { error: 'a mapping of evaluation settings' },
 );

@@ -4,6 +4,7 @@ import type { Detector, Parameter, Parameters, ParameterValue } from './detector
 import { energy } from './energy.js';
 import { gradnorm } from './gradnorm.js';
 import { knn } from './knn.js';
+import { parseLabel } from './labels.js';
 import { msp } from './msp.js';
 import { odin } from './odin.js';
 import { rankfeat } from './rankfeat.js';
@@ -22,6 +23,8 @@ export type {
   SetDetector,
 } from './detector.js';
 
+export { labelOf, parseLabel } from './labels.js';
+
 /** Every detector, in the order of reports. A new one is a file and a row here. */
 export const DETECTORS: readonly Detector[] = [msp, odin, energy, gradnorm, rankfeat, knn];
 
@@ -32,6 +35,18 @@ export function getDetector(name: string): Detector {
   if (found) return found;
   const names = DETECTORS.map((detector) => detector.name);
   throw new ConfigError(`Unknown detector "${name}"; ${suggestion(name, names)}`);
+}
+
+/** The detector that a label such as `knn:k=10` names. @throws ConfigError with the nearest name */
+export function detectorOf(label: string): Detector {
+  return getDetector(parseLabel(label).name);
+}
+
+/** A label for people: `kNN`, or `kNN (k=10)`. @throws ConfigError */
+export function titleOf(label: string): string {
+  const parts = Object.entries(parseLabel(label).given).map(([parameter, value]) => `${parameter}=${value}`);
+  const { title } = detectorOf(label);
+  return parts.length === 0 ? title : `${title} (${parts.join(', ')})`;
 }
 
 /**

@@ -1,31 +1,48 @@
-import { basename, dirname, extname, resolve } from 'node:path';
+import { extname, resolve } from 'node:path';
 import { canonicalJson } from '../config/canonical.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import type { TransformSettings } from '../config/schema.js';
-import type { Addon, TransformOptions } from '../native/contract.js';
+import type { Addon, Inspection, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import { type Architectures, archOptions, type ModeArch, resolveArch, scriptArch } from './arch.js';
+import { type Architectures, archOptions, type ModeArch, resolveArch, SCRIPT, scriptArch } from './arch.js';
 import { readCheckpoint, weightsHash } from './find.js';
 import { inspectCheckpoint } from './inspect.js';
+import { memberNames } from './member-names.js';
 import type { ModeMetadata } from './metadata.js';
 import { overrideTransform } from './transform.js';
 
-/** Checkpoints of one architecture, ready to be evaluated together. */
-export interface CheckpointSet {
+/** A checkpoint that was looked into, ready to be evaluated. */
+export interface CheckpointMember {
+  name: string;
+  checkpoint: string;
+  /** SHA-256 (hex) of the file. */
+  weightsHash: string;
   arch: ModeArch;
-  /** Names of the classes; undefined where no checkpoint says them. */
-  classes: readonly string[] | undefined;
   transform: TransformOptions;
-  members: { name: string; checkpoint: string; weightsHash: string }[];
-  /** False where the networks give logits alone. */
+  /** False where the network gives logits alone. */
   hasPenultimate: boolean;
+  /** False where it is only known as a whole. */
+  hasStages: boolean;
+  /** How many classes it tells apart; undefined where that shows only when its weights are read. */
+  classes: number | undefined;
+}
+
+/** Checkpoints to be evaluated together, of one architecture or of several. */
+export interface CheckpointSet {
+  members: CheckpointMember[];
+  /** Names of the classes, on which all agree that say them; undefined where none does. */
+  classes: readonly string[] | undefined;
 }
 
 export interface OpenCheckpointsSettings {
-  /** Needed where the checkpoints do not say it themselves. `script` or `script:FILE` for TorchScript modules. */
-  arch?: string | undefined;
-  width?: number | undefined;
+  /**
+   * One for all checkpoints that do not say it themselves, or one for each checkpoint. `script` for TorchScript modules;
+   * `script:FILE` brings a module of its own.
+   */
+  arch?: string | readonly string[] | undefined;
+  /** With `arch`: one for all, or one for each checkpoint. */
+  width?: number | readonly number[] | undefined;
   /** An architecture whose preprocessing is taken instead of the checkpoints' own. */
   preprocessing?: string | undefined;
   /** What is to differ from the preprocessing. */
@@ -36,9 +53,21 @@ export interface OpenCheckpointsSettings {
   hooks?: JobHooks | undefined;
 }
 
+/** A file, and what is said of it from outside. */
+interface Entry {
+  file: string;
+  arch: string | undefined;
+  width: number | undefined;
+  /** That is said of this file alone. */
+  isOwn: boolean;
+  isScript: boolean;
+}
+
+type Opened = Pick<CheckpointMember, 'arch' | 'transform' | 'hasPenultimate' | 'hasStages' | 'classes'>;
+
 /**
- * Finds out what checkpoints hold and names them: by their seeds where they say them and these differ, else by file
- * or folder.
+ * Finds out what each checkpoint holds and names them: by their seeds where these tell them apart, else by architecture
+ * and seed, file or folder.
  *
  * @throws ModeEnsembleError E_CONFIG where a file is given twice or the architecture is not known, E_CHECKPOINT where
  *   they do not belong together or are damaged, E_IO
@@ -47,52 +76,126 @@ export async function openCheckpoints(
   files: readonly string[],
   settings: OpenCheckpointsSettings = {},
 ): Promise<CheckpointSet> {
-  const script = /^script(?::(.+))?$/.exec(settings.arch ?? '');
-  const all = script?.[1] === undefined ? files : [script[1], ...files];
-  if (all.length === 0) throw new ConfigError('--checkpoint: expected at least one file, found nothing');
-  const paths = all.map((file) => resolve(file));
-  const twice = paths.find((path, index) => paths.indexOf(path) !== index);
-  if (twice !== undefined) throw new ConfigError(`checkpoint ${all[paths.indexOf(twice)]} is given twice`);
-  return script ? openScripts(all, settings) : openOwn(all, settings);
+  const { addon, hooks } = settings;
+  const entries = entriesOf(files, settings);
+  const metadata = await Promise.all(
+    entries.map(({ file, isScript }) => (isScript ? undefined : readCheckpoint(file, addon, hooks))),
+  );
+  // One --arch is for those that do not say theirs; where all do, it would change nothing and has to be right.
+  const allSay = entries.every(({ isScript }, index) => isScript || metadata[index] !== undefined);
+  const opened: Opened[] = [];
+  for (const [index, entry] of entries.entries()) {
+    const { file, isScript, isOwn } = entry;
+    opened.push(
+      await (isScript ? openScript(file, settings) : openOwn(entry, metadata[index], isOwn || allSay, settings)),
+    );
+  }
+  const names = memberNames(
+    entries.map(({ file, isScript }, index) => {
+      const { id } = (opened[index] as Opened).arch;
+      return { file, seed: metadata[index]?.seed, arch: isScript ? SCRIPT : id };
+    }),
+  );
+  const members = await Promise.all(
+    entries.map(
+      async ({ file }, index): Promise<CheckpointMember> => ({
+        name: names[index] as string,
+        checkpoint: file,
+        weightsHash: await weightsHash(file, hooks?.signal),
+        ...(opened[index] as Opened),
+      }),
+    ),
+  );
+  return { members: nameScripts(members), classes: commonClasses(entries, metadata) };
 }
 
-async function openOwn(files: readonly string[], settings: OpenCheckpointsSettings): Promise<CheckpointSet> {
-  const { addon, transform, preprocessing, hooks } = settings;
-  const metadata = await Promise.all(files.map((file) => readCheckpoint(file, addon, hooks)));
-  const arch = await commonArch(files, metadata, settings);
-  const same = <T>(what: string, value: (one: ModeMetadata) => T) => common(files, metadata, what, value);
-  const own = same('preprocessing', (one) => one.preprocessing) ?? arch.transform;
+const SCRIPT_FILE = /^script:(.+)$/;
+
+/** `script:FILE` brings its own file; the other architectures are for the checkpoints, one for all or one for each. */
+function entriesOf(files: readonly string[], { arch, width }: OpenCheckpointsSettings): Entry[] {
+  const archs = arch === undefined ? [] : [arch].flat();
+  const scripts = archs.flatMap((text) => SCRIPT_FILE.exec(text)?.[1] ?? []);
+  const others = archs.filter((text) => !SCRIPT_FILE.test(text));
+  // Files beside script:FILE are such modules too, unless something else is said of them.
+  const known = others.length === 0 && scripts.length > 0 ? [SCRIPT] : others;
+  const widths = width === undefined ? [] : [width].flat();
+  requireOneOrEach('--arch', others, files);
+  requireOneOrEach('--width', widths, files);
+  if (widths.length > 0 && others.length === 0) throw new ConfigError('--width: expected --arch with it, found none');
+  const pick = <T>(values: readonly T[], index: number) => (values.length > 1 ? values[index] : values[0]);
+  const entries = [
+    ...scripts.map((file): Entry => ({ file, arch: SCRIPT, width: undefined, isOwn: true, isScript: true })),
+    ...files.map((file, index): Entry => {
+      const own = pick(known, index);
+      // TorchScript's own format is never that of safetensors.
+      const isOwn = known.length > 1;
+      const isScript = own === SCRIPT && (isOwn || extname(file) !== '.safetensors');
+      return { file, arch: own === SCRIPT ? undefined : own, width: pick(widths, index), isOwn, isScript };
+    }),
+  ];
+  if (entries.length === 0) throw new ConfigError('--checkpoint: expected at least one file, found nothing');
+  const paths = entries.map(({ file }) => resolve(file));
+  const twice = paths.findIndex((path, index) => paths.indexOf(path) !== index);
+  if (twice >= 0) throw new ConfigError(`checkpoint ${entries[twice]?.file} is given twice`);
+  return entries;
+}
+
+function requireOneOrEach(flag: string, values: readonly unknown[], files: readonly string[]): void {
+  if (values.length <= 1 || values.length === files.length) return;
+  const checkpoints = `${files.length} ${files.length === 1 ? 'checkpoint' : 'checkpoints'}`;
+  throw new ConfigError(`${flag}: expected one for all, or one for each of ${checkpoints}, found ${values.length}`);
+}
+
+/** @param isFirm an architecture that is given must be the one that the file says */
+async function openOwn(
+  { file, arch: given, width }: Entry,
+  metadata: ModeMetadata | undefined,
+  isFirm: boolean,
+  { addon, transform, preprocessing, hooks }: OpenCheckpointsSettings,
+): Promise<Opened> {
+  const said = metadata && resolveArch(metadata.arch, metadata.width, { where: file, architectures: addon });
+  const wanted =
+    given === undefined || (said && !isFirm)
+      ? undefined
+      : resolveArch(given, width, { where: '--arch', architectures: addon });
+  if (said && wanted && said.id !== wanted.id) {
+    throw new ModeEnsembleError('E_CHECKPOINT', `${file}: expected a ${wanted.id}, found a ${said.id}`);
+  }
+  const fits = metadata ? null : (await inspectCheckpoint(file, { identify: true, addon }, hooks)).fits;
+  const arch = wanted ?? said ?? identified(file, fits, addon, hooks);
+  const isKnown = fits?.name === arch.name && fits.width === arch.width;
+  const own = metadata?.preprocessing ?? arch.transform;
   const base = preprocessing === undefined ? own : preprocessingOf(preprocessing, addon);
   return {
     arch,
-    classes: same('classes', (one) => one.classes),
     transform: overrideTransform(base, transform, '--crop'),
-    members: await namedMembers(files, metadata, hooks),
     hasPenultimate: true,
+    hasStages: true,
+    classes: metadata?.classes.length ?? (isKnown ? fits.classes : undefined),
   };
 }
 
-/** TorchScript modules say nothing about themselves: what they give is tried out. */
-async function openScripts(files: readonly string[], settings: OpenCheckpointsSettings): Promise<CheckpointSet> {
+/** A TorchScript module says nothing about itself: what it gives is tried out. */
+async function openScript(file: string, settings: OpenCheckpointsSettings): Promise<Opened> {
   const { addon = getAddon(), hooks } = settings;
   const transform = scriptTransform(settings);
-  const members = await namedMembers(
-    files,
-    files.map(() => undefined),
-    hooks,
-  );
-  const arch = scriptArch(`script-${members.map(({ name }) => name)[0]}`, transform);
-  const widths: number[] = [];
-  for (const checkpoint of files) {
-    const options = { arch: archOptions(arch, 0), checkpoint, size: transform.crop };
-    const { penultimate } = await startJob((sink) => addon.probe(options, sink), hooks ?? {}).done;
-    if (widths.length > 0 && penultimate !== widths[0]) {
-      const sentence = `expected a feature of ${widths[0]} numbers as in ${files[0]}, found ${penultimate}`;
-      throw new ModeEnsembleError('E_CHECKPOINT', `${checkpoint}: ${sentence}.`);
-    }
-    widths.push(penultimate);
-  }
-  return { arch, classes: undefined, transform, members, hasPenultimate: (widths[0] ?? 0) > 0 };
+  const options = { arch: archOptions(scriptArch(SCRIPT, transform), 0), checkpoint: file, size: transform.crop };
+  const { penultimate, stages, classes } = await startJob((sink) => addon.probe(options, sink), hooks ?? {}).done;
+  // The width keeps apart what has no feature in common, until the modules have names.
+  const arch = scriptArch(`${SCRIPT}-${penultimate}`, transform);
+  return { arch, transform, hasPenultimate: penultimate > 0, hasStages: stages > 0, classes };
+}
+
+/** Modules whose features have one width count as one architecture, called by the first of them. */
+function nameScripts(members: readonly CheckpointMember[]): CheckpointMember[] {
+  const first = new Map<string, string>();
+  return members.map((member) => {
+    const { name, arch } = member;
+    if (arch.name !== SCRIPT) return member;
+    const id = first.get(arch.id) ?? `${SCRIPT}-${name}`;
+    first.set(arch.id, id);
+    return { ...member, arch: { ...arch, id } };
+  });
 }
 
 function scriptTransform(settings: OpenCheckpointsSettings): TransformOptions {
@@ -113,44 +216,13 @@ function preprocessingOf(arch: string, architectures: Architectures | undefined)
   return resolveArch(arch, undefined, { where: '--preprocessing', architectures }).transform;
 }
 
-function namedMembers(
-  files: readonly string[],
-  metadata: readonly (ModeMetadata | undefined)[],
-  hooks: JobHooks | undefined,
-) {
-  const names = memberNames(files, metadata);
-  return Promise.all(
-    files.map(async (checkpoint, index) => ({
-      name: names[index] as string,
-      checkpoint,
-      weightsHash: await weightsHash(checkpoint, hooks?.signal),
-    })),
-  );
-}
-
-async function commonArch(
-  files: readonly string[],
-  metadata: readonly (ModeMetadata | undefined)[],
-  { arch, width, addon: architectures, hooks }: OpenCheckpointsSettings,
-): Promise<ModeArch> {
-  const said = files.flatMap((file, index) => {
-    const one = metadata[index];
-    return one ? [{ file, arch: resolveArch(one.arch, one.width, { where: file, architectures }) }] : [];
-  });
-  const wanted =
-    arch === undefined
-      ? (said[0]?.arch ?? (await identify(files[0] as string, architectures, hooks)))
-      : resolveArch(arch, width, { where: '--arch', architectures });
-  const other = said.find(({ arch: { id } }) => id !== wanted.id);
-  if (other) {
-    throw new ModeEnsembleError('E_CHECKPOINT', `${other.file}: expected a ${wanted.id}, found a ${other.arch.id}`);
-  }
-  return wanted;
-}
-
 /** The architecture whose tensors a file holds that does not name one. */
-async function identify(file: string, addon: Addon | undefined, hooks: JobHooks | undefined): Promise<ModeArch> {
-  const { fits } = await inspectCheckpoint(file, { identify: true, addon }, hooks);
+function identified(
+  file: string,
+  fits: Inspection['fits'],
+  addon: Addon | undefined,
+  hooks: JobHooks | undefined,
+): ModeArch {
   if (!fits) {
     const sentence = 'does not say its architecture, and its weights fit none that is listed';
     throw new ConfigError(`${file}: ${sentence}; name it with --arch (and --width)`);
@@ -160,37 +232,17 @@ async function identify(file: string, addon: Addon | undefined, hooks: JobHooks 
   return arch;
 }
 
-/** A value on which all checkpoints that say it agree. */
-function common<T>(
-  files: readonly string[],
+/** The names of the classes, on which all checkpoints that say them agree. */
+function commonClasses(
+  entries: readonly Entry[],
   metadata: readonly (ModeMetadata | undefined)[],
-  what: string,
-  value: (one: ModeMetadata) => T,
-): T | undefined {
-  const texts = metadata.map((one) => (one ? canonicalJson(value(one) as never) : undefined));
+): readonly string[] | undefined {
+  const texts = metadata.map((one) => one && canonicalJson(one.classes));
   const first = texts.findIndex((text) => text !== undefined);
   const other = texts.findIndex((text) => text !== undefined && text !== texts[first]);
   if (other >= 0) {
-    throw new ModeEnsembleError('E_CHECKPOINT', `${files[other]}: its ${what} differ from those of ${files[first]}`);
+    const sentence = `its classes differ from those of ${entries[first]?.file}`;
+    throw new ModeEnsembleError('E_CHECKPOINT', `${entries[other]?.file}: ${sentence}`);
   }
-  const found = metadata[first];
-  return found ? value(found) : undefined;
-}
-
-/** The first way of naming that tells all apart. */
-function memberNames(files: readonly string[], metadata: readonly (ModeMetadata | undefined)[]): string[] {
-  const stem = (file: string) => basename(file, extname(file));
-  const folder = (file: string) => basename(dirname(resolve(file)));
-  // Modes of the paper's code lie in folders such as save/CIFAR10/R18/seed-1000.
-  const seedFolder = (file: string) => /^seed-(\d+)$/.exec(folder(file))?.[1];
-  const ways: (string | undefined)[][] = [
-    files.map((file, index) => (metadata[index] ? String(metadata[index].seed) : seedFolder(file))),
-    files.map((file) => (stem(file) === 'checkpoint' ? folder(file) : stem(file))),
-    files.map((file) => `${folder(file)}-${stem(file)}`),
-    files.map((file) => resolve(file).replaceAll(/[/\\]+/g, '-')),
-  ];
-  const isDistinct = (names: (string | undefined)[]): names is string[] =>
-    !names.includes(undefined) && new Set(names).size === names.length;
-  // `+` joins members in results.
-  return (ways.find(isDistinct) ?? files.map(String)).map((name) => name.replaceAll('+', '_'));
+  return metadata[first]?.classes;
 }

@@ -1,5 +1,5 @@
-import { type Detector, getDetector } from '../detectors/index.js';
-import { MEMBER_SEPARATOR } from '../ensemble/index.js';
+import { detectorOf, titleOf } from '../detectors/index.js';
+import { FUSION_WORDS, MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { describeConvention, summarize } from '../metrics/index.js';
 import type { AccuracyRow, Evaluation, ResultRow, ScoreSet } from '../run/types.js';
 import { epochChart, histogramChart } from './charts.js';
@@ -33,9 +33,11 @@ export interface Columns {
   all: number;
 }
 
-export function columnsOf({ accuracy }: Evaluation, largest: string | undefined): Columns {
-  const modes = accuracy.filter(({ kind }) => kind === 'mode').map(({ members }) => members);
-  const ensembles = accuracy.filter(({ kind }) => kind === 'ensemble').map(({ members }) => members);
+export function columnsOf({ rows }: Evaluation, largest: string | undefined): Columns {
+  const of = (wanted: ResultRow['kind']) => [
+    ...new Set(rows.filter(({ kind }) => kind === wanted).map(({ members }) => members)),
+  ];
+  const [modes, ensembles] = [of('mode'), of('ensemble')];
   const shown = ensembles.length <= MOST_ENSEMBLES ? ensembles : ensembles.filter((members) => members === largest);
   return { modes, ensembles: shown, all: ensembles.length };
 }
@@ -49,6 +51,7 @@ function sizeOf(members: string): number {
 }
 
 export function accuracySection({ accuracy, in: inName }: Evaluation, columns: Columns): Html {
+  if (accuracy.length === 0) return html``;
   const has5 = accuracy.some(({ top5 }) => top5 !== undefined);
   const rows = accuracy.filter(({ kind, members }) => kind === 'mode' || columns.ensembles.includes(members));
   const best = Math.max(...rows.map(({ top1 }) => top1));
@@ -75,16 +78,23 @@ function marked(value: number | undefined, best: boolean): Html {
 
 /** One detector: what it is, its table over all metrics, its charts. */
 export async function detectorSection(evaluation: Evaluation, name: string, columns: Columns): Promise<Html> {
-  const detector = getDetector(name);
+  const title = titleOf(name);
   const rows = evaluation.rows.filter((row) => row.detector === name);
-  return html`<h2 id="${name}">${detector.title}</h2>
-<p class="soft">One mode or an ensemble: ${detector.fusion}.</p>
-${resultTable(evaluation, rows, detector, columns)}
-${await charts(evaluation, rows, detector, columns)}`;
+  return html`<h2 id="${name}">${title}</h2>
+<p class="soft">${fusionSentence(evaluation, name, columns)}</p>
+${resultTable(evaluation, rows, title, columns)}
+${await charts(evaluation, rows, name, columns)}`;
+}
+
+/** How a mode is scored, and an ensemble where that is another way. */
+function fusionSentence({ fusion }: Evaluation, name: string, { all }: Columns): string {
+  const rule = detectorOf(name).fusion;
+  if (fusion === 'paper' || all === 0) return `One mode or an ensemble: ${rule}.`;
+  return `One mode: ${rule}. An ensemble: ${FUSION_WORDS[fusion]}.`;
 }
 
 /** What is compared first stands first, since a table of many modes is wider than a screen: ensembles, spread, modes. */
-function resultTable(evaluation: Evaluation, rows: readonly ResultRow[], { title }: Detector, columns: Columns): Html {
+function resultTable(evaluation: Evaluation, rows: readonly ResultRow[], title: string, columns: Columns): Html {
   const { modes, ensembles } = columns;
   const several = modes.length > 1;
   const width = 1 + modes.length + ensembles.length + (several ? 2 : 0);
@@ -121,12 +131,13 @@ ${evaluation.out.map((out) => line(metric, out, value(out), 'set'))}${
 async function charts(
   evaluation: Evaluation,
   rows: readonly ResultRow[],
-  detector: Detector,
+  detector: string,
   columns: Columns,
 ): Promise<Html> {
+  const title = titleOf(detector);
   const members = columns.ensembles.at(-1) ?? columns.modes[0];
   const scores = evaluation.scores.find(
-    (set) => set.detector === detector.name && set.members.join(MEMBER_SEPARATOR) === members,
+    (set) => set.detector === detector && set.members.join(MEMBER_SEPARATOR) === members,
   );
   if (!scores || members === undefined) return html``;
   const range = scoreRange([scores.in, ...Object.values(scores.out)]);
@@ -137,13 +148,13 @@ async function charts(
   for (const { out, data } of all) {
     const row = rows.find((candidate) => candidate.out === out && candidate.members === members);
     const numbers = `FPR95 ${percent(row?.fpr95)} %, AUROC ${percent(row?.auroc)} %`;
-    const label = `Histogram of ${detector.title} scores: ${evaluation.in} against ${out}; ${numbers}`;
+    const label = `Histogram of ${title} scores: ${evaluation.in} against ${out}; ${numbers}`;
     figures.push(html`<figure><figcaption>${out} <span class="soft">${numbers}</span></figcaption>
 <div role="img" aria-label="${label}">${trusted(await histogramChart(data, top, threshold))}</div></figure>
 `);
   }
   const who = columns.ensembles.length > 0 ? ensembleTitle(members, columns) : `mode ${members}`;
-  return html`<h3>${detector.title} scores of the ${who}</h3>
+  return html`<h3>${title} scores of the ${who}</h3>
 <div class="legend">
 <span>${SWATCHES.in}${evaluation.in} (in-distribution)</span><span>${SWATCHES.out}the OoD set named above each chart</span><span>${SWATCHES.line}95 % of ${evaluation.in} lie to the right</span>
 </div>
@@ -186,7 +197,7 @@ export function sizesSection(evaluation: Evaluation, columns: Columns): Html {
     return html`<td>${percent(mean)} <span class="soft">${percent(min)}–${percent(max)}</span></td>`;
   };
   return html`<h2>FPR95 by number of members</h2>
-<div class="scroll"><table><thead><tr><th>members</th><th>subsets</th>${detectors.map((name) => html`<th>${getDetector(name).title}</th>`)}</tr></thead>
+<div class="scroll"><table><thead><tr><th>members</th><th>subsets</th>${detectors.map((name) => html`<th>${titleOf(name)}</th>`)}</tr></thead>
 <tbody>${sizes.map(
     (
       size,

@@ -1,5 +1,5 @@
-import { getDetector } from '../detectors/index.js';
-import { MEMBER_SEPARATOR } from '../ensemble/index.js';
+import { titleOf } from '../detectors/index.js';
+import { FUSION_WORDS, MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { describeConvention, summarize } from '../metrics/index.js';
 import type { Evaluation } from '../run/types.js';
 import { largestEnsemble, METRICS } from './summary.js';
@@ -16,13 +16,13 @@ const MOST_MODES = 6;
 export function formatTables(evaluation: Evaluation): string {
   const ensemble = largestEnsemble(evaluation);
   const detectors = [...new Set(evaluation.rows.map(({ detector }) => detector))];
-  const parts = [accuracyTable(evaluation, ensemble)];
+  const parts = evaluation.accuracy.length > 0 ? [accuracyTable(evaluation, ensemble)] : [];
   for (const detector of detectors) {
     for (const { name, title } of SHOWN) {
       const rows = evaluation.rows.filter((row) => row.detector === detector);
       const all = [...new Set(rows.filter(({ kind }) => kind === 'mode').map(({ members }) => members))];
       const modes = all.length <= MOST_MODES ? all : [];
-      const table = [[`${getDetector(detector).title}, ${title} %`, ...modes, 'mean ± std', ensembleTitle(ensemble)]];
+      const table = [[`${titleOf(detector)}, ${title} %`, ...modes, 'mean ± std', ensembleTitle(ensemble)]];
       for (const out of evaluation.out) {
         const here = rows.filter((row) => row.out === out);
         const value = (members: string | undefined) => here.find((row) => row.members === members)?.[name];
@@ -36,8 +36,14 @@ export function formatTables(evaluation: Evaluation): string {
       parts.push(align(table));
     }
   }
-  parts.push(`In ${evaluation.in}; ${describeConvention(evaluation.convention)}.`);
+  parts.push(`In ${evaluation.in}; ${describeConvention(evaluation.convention)}.${fusionNote(evaluation, ensemble)}`);
   return `${parts.join('\n\n')}\n`;
+}
+
+/** A sentence where there are ensembles and they are not fused as in the paper. */
+export function fusionNote({ fusion }: Evaluation, ensemble: string | undefined): string {
+  if (fusion === 'paper' || ensemble === undefined) return '';
+  return ` Ensembles: ${FUSION_WORDS[fusion]} (fusion "${fusion}").`;
 }
 
 function accuracyTable({ accuracy }: Evaluation, ensemble: string | undefined): string {

@@ -1,4 +1,4 @@
-import { getDetector } from '../detectors/index.js';
+import { titleOf } from '../detectors/index.js';
 import { MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { summarize } from '../metrics/index.js';
 import type { Evaluation } from '../run/types.js';
@@ -35,14 +35,14 @@ function average(detector: string, summaries: readonly ResultSummary[], ensemble
   const found = own.flatMap(({ ensembles }) => ensembles.filter(({ members }) => members === ensemble));
   const values = found.length > 0 ? found.map(({ fpr95 }) => fpr95) : own.map(({ modes }) => modes.fpr95.mean);
   return {
-    title: getDetector(detector).title,
+    title: titleOf(detector),
     fpr95: summarize(values).mean,
     gain: found.length > 0 ? summarize(found.map(({ gain_fpr95 }) => gain_fpr95)).mean : undefined,
   };
 }
 
-function opening({ accuracy, arch, in: inName, out }: Evaluation, ensemble: string | undefined): string {
-  const modes = accuracy.filter(({ kind }) => kind === 'mode').length;
+function opening({ rows, arch, in: inName, out }: Evaluation, ensemble: string | undefined): string {
+  const modes = new Set(rows.filter(({ kind }) => kind === 'mode').map(({ members }) => members)).size;
   const size = ensemble?.split(MEMBER_SEPARATOR).length;
   const together = size === undefined ? '' : size === modes ? ' and their ensemble' : ` and ensembles of up to ${size}`;
   const sets = `${out.length} OoD ${out.length === 1 ? 'set' : 'sets'} (${out.join(', ')})`;
@@ -73,12 +73,13 @@ function spread(summaries: readonly ResultSummary[]): string {
   const range = ({ modes }: ResultSummary) => modes.fpr95.max - modes.fpr95.min;
   const widest = summaries.reduce((a, b) => (range(b) > range(a) ? b : a));
   const mean = summarize(summaries.map(range)).mean;
-  const where = `${getDetector(widest.detector).title} on ${widest.out}`;
+  const where = `${titleOf(widest.detector)} on ${widest.out}`;
   return `The best and the worst mode lie ${percent(mean)} points of FPR95 apart on average, at most ${percent(range(widest))} (${where}).`;
 }
 
 function accuracies({ accuracy }: Evaluation, ensemble: string | undefined): string {
   const modes = accuracy.filter(({ kind }) => kind === 'mode').map(({ top1 }) => top1);
+  if (modes.length === 0) return '';
   const whole = accuracy.find(({ kind, members }) => kind === 'ensemble' && members === ensemble);
   const text = `Test accuracy is ${meanAndStd(modes)} % ${modes.length === 1 ? 'for the mode' : 'over the modes'}`;
   return whole ? `${text} and ${percent(whole.top1)} % for the ensemble.` : `${text}.`;

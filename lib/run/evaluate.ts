@@ -21,11 +21,19 @@ import { accuracyOfRanks, type ConventionName, labelRanks, measure } from '../me
 import type { ProgressEvent } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import { checkSpaces } from './check-spaces.js';
+import { archOf, checkSpaces } from './check-spaces.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
 import { RowSources } from './row-sources.js';
 import { type RowTask, scoreRows } from './score-rows.js';
-import type { AccuracyRow, DetectorChoice, Evaluation, EvaluationInput, ResultRow, ScoreSet } from './types.js';
+import type {
+  AccuracyRow,
+  DetectorChoice,
+  Evaluation,
+  EvaluationInput,
+  MemberFeatures,
+  ResultRow,
+  ScoreSet,
+} from './types.js';
 
 export type EvaluateHooks = Pick<JobHooks, 'signal' | 'onProgress' | 'onLog'>;
 
@@ -39,6 +47,8 @@ export interface Subset {
   members: string[];
   /** Places of the members in the input. */
   places: number[];
+  /** The members' architecture, or all that there are. */
+  arch: string;
 }
 
 interface Choice extends DetectorChoice {
@@ -87,8 +97,10 @@ export async function evaluate(
   const { fusion = 'paper' } = input;
   const subsets = makeSubsets(input);
   const scored = FUSE_LOGITS[fusion] ? subsets : subsets.filter(({ kind }) => kind === 'mode');
-  checkSpaces(input, choices, scored, fusion);
   const sets = await openSets(input.in, outNames, input.members, passesOf(choices));
+  const plain = filesOf(sets[0] as FeatureSet, PLAIN);
+  const members = input.members.map(({ name, arch }, i) => ({ name, arch, classes: plain[i]?.classes }));
+  checkSpaces(choices, members, input.ensembles, fusion);
   const rows = sets.reduce((sum, set) => sum + set.count, 0);
   const progress = new Progress(rows * scored.length * choices.length, hooks);
   const scores = new Map<string, Float64Array[]>();
@@ -105,7 +117,8 @@ export async function evaluate(
     fusion,
     in: input.in,
     out: outNames,
-    arch: archOf(input),
+    arch: archOf(input.members),
+    detectors: choices.map(({ name, label, parameters }) => ({ name, label, parameters })),
     accuracy: accuracies,
     ...measured,
     scores: choices.flatMap((choice) =>
@@ -152,16 +165,18 @@ async function scoreLogits(work: Work, choices: readonly Choice[]): Promise<Accu
         return { detector, parameters, scores: own };
       });
       // Accuracy is always that of the mean logits (or softmax), also where the scores are fused otherwise.
-      const ranks = setIndex === 0 && passId(pass) === passId(PLAIN) ? empty(subsets) : undefined;
-      if (ranks) {
+      if (setIndex === 0 && passId(pass) === passId(PLAIN)) {
         const plain = filesOf(set, PLAIN);
-        const base = { name: set.name, logits: plain, plain };
-        const labels = await (base.plain[0] as FeatureFile).labels();
+        const labels = await (plain[0] as FeatureFile).labels();
+        const classes = input.classes ?? (plain[0] as FeatureFile).classes;
+        // Labels say nothing about networks that tell other classes apart.
+        const own = subsets.filter(({ places }) => places.every((place) => plain[place]?.classes === classes));
+        const ranks = empty(own);
         const rank = rankTask(labels, input.in, ranks);
         const fuseRanks = fuse ?? (FUSE_LOGITS.paper as NonNullable<typeof fuse>);
-        await scoreRows({ ...base, subsets: placesOf(subsets), fuse: fuseRanks }, [rank], () => turn(hooks.signal));
-        accuracies = subsets.map(({ kind, members, places }, index) => {
-          const { classes } = base.plain[places[0] as number] as FeatureFile;
+        const source = { name: set.name, logits: plain, plain, subsets: placesOf(own), fuse: fuseRanks };
+        await scoreRows(source, [rank], () => turn(hooks.signal));
+        accuracies = own.map(({ kind, members }, index) => {
           return { kind, members: joinMembers(members), ...accuracyOfRanks(ranks[index] as Float64Array, classes) };
         });
       }
@@ -243,11 +258,6 @@ function fuseScores({ fusion, subsets, sets, scores }: Work, choices: readonly C
   }
 }
 
-/** One architecture, or all that there are. */
-function archOf({ members }: EvaluationInput): string {
-  return [...new Set(members.map(({ arch }) => arch))].join(MEMBER_SEPARATOR);
-}
-
 const CONVENTION: ConventionName = 'reference';
 
 /** Rows by OoD set, then detector, then subset: as results.csv is read. */
@@ -263,7 +273,7 @@ async function measureAll(
   const warnings: string[] = [];
   for (const [outIndex, out] of outNames.entries()) {
     for (const choice of choices) {
-      for (const [index, { kind, members }] of subsets.entries()) {
+      for (const [index, { kind, members, arch }] of subsets.entries()) {
         await turn(hooks.signal);
         const of = `(${choice.label}, ${kind} ${joinMembers(members)})`;
         const inScores = scoreOf(choice, index, 0);
@@ -279,7 +289,7 @@ async function measureAll(
         rows.push({
           in: input.in,
           out,
-          arch: archOf(input),
+          arch,
           detector: choice.label,
           kind,
           members: joinMembers(members),
@@ -331,11 +341,11 @@ function checkDistinct(names: readonly string[], what: string): void {
 
 function makeSubsets(input: EvaluationInput): Subset[] {
   const names = input.members.map(({ name }) => name);
-  const make = (kind: Subset['kind'], members: string[]): Subset => ({
-    kind,
-    members,
-    places: members.map((member) => names.indexOf(member)),
-  });
+  const make = (kind: Subset['kind'], members: string[]): Subset => {
+    const places = members.map((member) => names.indexOf(member));
+    const arch = archOf(places.map((place) => input.members[place] as MemberFeatures));
+    return { kind, members, places, arch };
+  };
   return [
     ...names.map((name) => make('mode', [name])),
     ...resolveSubsets(input.ensembles, names).map((members) => make('ensemble', members)),

@@ -1,12 +1,13 @@
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import type { EvaluateSettings, Experiment } from '../config/schema.js';
 import { missingSentence } from '../data/suite.js';
-import { getDetector, type Needs, type Parameters, resolveParameters } from '../detectors/index.js';
+import { getDetector, labelOf, type Needs, resolveParameters } from '../detectors/index.js';
 import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
 import { distinctPasses, type Pass, PLAIN } from '../features/index.js';
 import { type Architectures, type ModeArch, resolveArch } from '../modes/arch.js';
 import { overrideTransform } from '../modes/transform.js';
 import type { TransformOptions } from '../native/contract.js';
+import { checkSpaces } from './check-spaces.js';
 import { type ChosenSets, chooseSets, requireSuiteSize } from './sets.js';
 import type { DetectorChoice } from './types.js';
 
@@ -47,22 +48,13 @@ export function planExperiment(experiment: Experiment, where = 'experiment', arc
   const transform = overrideTransform(arch.transform, experiment.transform, `${where}: transform`);
   const isAsked = experiment.transform?.crop !== undefined;
   requireSuiteSize(sets, arch.id, transform, isAsked, { suite: name('suite'), crop: 'transform.crop' });
-  return {
-    experiment,
-    arch,
-    transform,
-    sets,
-    detectors: chooseDetectors(
-      experiment.evaluate.detectors,
-      `${where}: evaluate.detectors`,
-      defaultsFor(sets, transform),
-    ),
-    ensembles: chooseEnsembles(
-      experiment.evaluate.ensembles,
-      experiment.seeds.map(String),
-      `${where}: evaluate.ensembles`,
-    ),
-  };
+  const { detectors: wanted, ensembles: groups, fusion } = experiment.evaluate;
+  const detectors = chooseDetectors(wanted, `${where}: evaluate.detectors`, defaultsFor(sets, transform));
+  const ensembles = chooseEnsembles(groups, experiment.seeds.map(String), `${where}: evaluate.ensembles`);
+  const named = detectors.map((choice) => ({ label: choice.label ?? choice.name, detector: getDetector(choice.name) }));
+  // All modes are of one architecture: only the detectors have to go with the fusion.
+  checkSpaces(named, [], ensembles, fusion, `${where}: evaluate.fusion`);
+  return { experiment, arch, transform, sets, detectors, ensembles };
 }
 
 /**
@@ -100,12 +92,6 @@ const LARGE_IMAGES = 128;
 /** The suite whose defaults detectors take: the one that is evaluated, else the one whose images have such a size. */
 export function defaultsFor({ suite }: ChosenSets, { crop }: TransformOptions): string {
   return suite?.suite.name ?? (crop >= LARGE_IMAGES ? 'imagenet' : 'cifar10');
-}
-
-/** Tells two choices of one detector apart by what was asked for: `knn:k=10`. */
-function labelOf(name: string, given: Parameters): string {
-  const parts = Object.entries(given).map(([parameter, value]) => `${parameter}=${value}`);
-  return [name, ...parts].join(':');
 }
 
 /** What the chosen detectors read. */

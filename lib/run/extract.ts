@@ -1,3 +1,4 @@
+import { canonicalJson } from '../config/canonical.js';
 import type { DataSet } from '../data/open.js';
 import type { Services } from '../detectors/index.js';
 import { EXTRACTOR_VERSION, featureKey } from '../features/key.js';
@@ -21,6 +22,10 @@ export interface ExtractedMember {
   checkpoint: string;
   /** SHA-256 (hex) of the checkpoint. */
   weightsHash: string;
+  arch: ModeArch;
+  transform: TransformOptions;
+  /** Outputs of the network. */
+  classes: number;
 }
 
 export interface FeatureSets {
@@ -32,16 +37,12 @@ export interface FeatureSets {
 }
 
 export interface ExtractSettings {
-  arch: ModeArch;
-  /** Outputs of the networks. */
-  classes: number;
   members: readonly ExtractedMember[];
   sets: FeatureSets;
   /** What is made of each image of the test data and of the OoD sets; of the training data the plain pass alone. */
   passes: readonly Pass[];
   /** The type in which features are stored; default: float32. */
   storage?: Storage | undefined;
-  transform: TransformOptions;
   store: FeatureStore;
   batchSize: number;
   precision: Precision;
@@ -67,8 +68,8 @@ export function servicesOf(addon: Addon): Services {
 }
 
 /**
- * Makes the feature files that are missing: one job for each data set, so that each image is decoded once and goes
- * through each network once. What is in the store under the right key is not made again.
+ * Makes the feature files that are missing: one job for each data set and each kind of preprocessing, so that each image
+ * is decoded once for it and goes through each network once. What is in the store under the right key is not made again.
  *
  * @throws ModeEnsembleError E_DATA for images that cannot be read, E_CHECKPOINT for weights of another shape,
  *   E_ABORTED, E_IO; finished feature files stay
@@ -83,9 +84,9 @@ export async function extractFeatures(settings: ExtractSettings, hooks: StageHoo
   const train = sets.train && (await extract(sets.train, `${sets.train.name} (train)`, [PLAIN]));
   const out = new Map<string, PassFiles[]>();
   for (const set of sets.out) out.set(set.name, await extract(set, set.name, settings.passes));
-  result.members = members.map(({ name }, index) => ({
+  result.members = members.map(({ name, arch }, index) => ({
     name,
-    arch: settings.arch.id,
+    arch: arch.id,
     train: train?.[index],
     test: test[index] as PassFiles,
     out: Object.fromEntries([...out].map(([set, files]) => [set, files[index] as PassFiles])),
@@ -111,18 +112,15 @@ async function extractSet(
   result: ExtractedFeatures,
   hooks: StageHooks,
 ): Promise<PassFiles[]> {
-  const { arch, classes, members, transform, store, batchSize, precision, threads, workers } = settings;
-  const { storage = 'float32' } = settings;
-  const addon = settings.addon ?? getAddon();
-  const network = archOptions(arch, classes);
-  // Files made while bad images were passed over have fewer rows than a run that does not allow it may use.
-  const fingerprint = set.skipBadImages ? `${set.fingerprint}+skip` : set.fingerprint;
+  const { members, store, precision, storage = 'float32' } = settings;
+  const fingerprint = fingerprintOf(set);
   const told = (message: string) => hooks.onLog?.({ type: 'log', level: 'warning', message });
   const files = await Promise.all(
     members.flatMap((member) =>
       passes.map(async (pass): Promise<Wanted> => {
-        const source = { weights: member.weightsHash, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
-        const key = featureKey({ ...source, arch: network, pass, storage });
+        const { weightsHash: weights, transform } = member;
+        const source = { weights, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
+        const key = featureKey({ ...source, arch: archOptions(member.arch, member.classes), pass, storage });
         const isThere = await store.has(key, (reason) => told(`${reason} It is made again.`));
         return { member, pass, key, path: store.path(key), isThere };
       }),
@@ -134,37 +132,65 @@ async function extractSet(
   );
   result.made += missing.length;
   result.reused += files.length - missing.length;
-  if (missing.length > 0) {
-    hooks.onStage?.(`extract ${label}`);
-    const outputsOf = (member: ExtractedMember) =>
-      missing
-        .filter((file) => file.member === member)
-        .map(({ pass, key, path }) => ({ pass, path, storage, metadata: { key, fingerprint } }));
-    const { skipped } = await startJob(
-      (sink) =>
-        addon.extract(
-          {
-            members: members
-              .map((member) => ({ arch: network, checkpoint: member.checkpoint, outputs: outputsOf(member) }))
-              .filter(({ outputs }) => outputs.length > 0),
-            data: set.handle,
-            transform,
-            batchSize,
-            precision,
-            threads,
-            workers,
-          },
-          sink,
-        ),
-      hooks,
-    ).done;
-    // The files have fewer rows; which images these are is kept beside them.
-    if (skipped.length > 0) for (const { key } of missing) await store.writeSkipped(key, skipped);
+  const groups = byTransform(missing);
+  for (const [index, group] of groups.entries()) {
+    const part = groups.length > 1 ? ` (preprocessing ${index + 1} of ${groups.length})` : '';
+    hooks.onStage?.(`extract ${label}${part}`);
+    await makeFiles(settings, set, group, hooks);
   }
   if (set.skipBadImages) await tellSkipped(set, label, files, store, result, hooks);
   return members.map((member) =>
     Object.fromEntries(files.filter((file) => file.member === member).map(({ pass, path }) => [passId(pass), path])),
   );
+}
+
+/** Files made while bad images were passed over have fewer rows than a run that does not allow it may use. */
+export function fingerprintOf({ fingerprint, skipBadImages }: DataSet): string {
+  return skipBadImages ? `${fingerprint}+skip` : fingerprint;
+}
+
+/** Networks that see the same pixels go together. */
+function byTransform(files: readonly Wanted[]): Wanted[][] {
+  const groups = new Map<string, Wanted[]>();
+  for (const file of files) {
+    const text = canonicalJson({ ...file.member.transform });
+    const group = groups.get(text);
+    if (group) group.push(file);
+    else groups.set(text, [file]);
+  }
+  return [...groups.values()];
+}
+
+/** Makes files of members with one preprocessing. */
+async function makeFiles(
+  settings: ExtractSettings,
+  set: DataSet,
+  files: readonly Wanted[],
+  hooks: StageHooks,
+): Promise<void> {
+  const { members, store, batchSize, precision, threads, workers, storage = 'float32' } = settings;
+  const addon = settings.addon ?? getAddon();
+  const fingerprint = fingerprintOf(set);
+  const { transform } = (files[0] as Wanted).member;
+  const wanted = members.map(({ arch, classes, checkpoint }, index) => ({
+    arch: archOptions(arch, classes),
+    checkpoint,
+    outputs: files
+      .filter(({ member }) => member === members[index])
+      .map(({ pass, key, path }) => ({ pass, path, storage, metadata: { key, fingerprint } })),
+  }));
+  const options = {
+    members: wanted.filter(({ outputs }) => outputs.length > 0),
+    data: set.handle,
+    transform,
+    batchSize,
+    precision,
+    threads,
+    workers,
+  };
+  const { skipped } = await startJob((sink) => addon.extract(options, sink), hooks).done;
+  // The files have fewer rows; which images these are is kept beside them.
+  if (skipped.length > 0) for (const { key } of files) await store.writeSkipped(key, skipped);
 }
 
 /** So many names stand in a warning; the results list more. */

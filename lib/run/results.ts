@@ -43,12 +43,12 @@ export function resultsCsv(rows: readonly ResultRow[]): string {
 
 /** results.json as text: rows, accuracy, the summary over modes and ensembles, and how the numbers are meant. */
 export function resultsJson(evaluation: Evaluation, images?: SkippedImages): string {
-  const { convention, in: inName, out, arch, accuracy, rows, warnings } = evaluation;
+  const { convention, fusion, in: inName, out, arch, detectors, accuracy, rows, warnings } = evaluation;
   const meaning = describeConvention(convention);
   const summary = summarizeRows(rows);
-  const about = { convention, conventionMeaning: meaning, in: inName, out, arch };
+  const about = { convention, conventionMeaning: meaning, fusion, in: inName, out, arch };
   const { skipped, skippedImages } = images ?? { skipped: {}, skippedImages: {} };
-  const all = { ...about, accuracy, summary, rows, warnings, skipped, skippedImages };
+  const all = { ...about, detectors, accuracy, summary, rows, warnings, skipped, skippedImages };
   return `${JSON.stringify(all, null, 2)}\n`;
 }
 
@@ -72,7 +72,8 @@ export async function writeResults(
 }
 
 /**
- * Writes every score as `<folder>/<detector>/<members>/<data set>.npy`, float32, in data-set order.
+ * Writes every score as `<folder>/<detector>/<members>/<data set>.npy`, float32, in data-set order. A detector's parameters
+ * follow its name after commas, `knn,k=10`, since a colon cannot stand in names on every system.
  *
  * @returns the paths
  * @throws ModeEnsembleError E_IO naming the path
@@ -80,7 +81,7 @@ export async function writeResults(
 export async function writeScores(folder: string, evaluation: Evaluation): Promise<string[]> {
   const paths: string[] = [];
   for (const { detector, members, in: inScores, out } of evaluation.scores) {
-    const own = join(folder, fileName(detector), fileName(joinMembers(members)));
+    const own = join(folder, fileName(detector.replaceAll(':', ',')), fileName(joinMembers(members)));
     await makeWritableFolder(own);
     for (const [name, scores] of [[evaluation.in, inScores] as const, ...Object.entries(out)]) {
       const path = join(own, `${fileName(name)}.npy`);

@@ -4,15 +4,15 @@ import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
 import type { EvaluateSettings, TransformSettings } from '../config/schema.js';
 import { type DataSet, type OpenDataSettings, openData } from '../data/open.js';
-import { missingSentence, warn } from '../data/suite.js';
-import { DETECTORS, getDetector } from '../detectors/index.js';
-import { joinMembers, meanOverModes } from '../ensemble/index.js';
+import { warn } from '../data/suite.js';
+import { type FusionName, joinMembers, meanOverModes } from '../ensemble/index.js';
 import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
 import { accuracy, type Summary, summarize } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
-import type { Addon, Precision, SkippedImage } from '../native/contract.js';
+import type { Addon, Precision, SkippedImage, TransformOptions } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
+import { archOf } from './check-spaces.js';
 import { evaluate } from './evaluate.js';
 import { chooseDetectors, chooseEnsembles, defaultsFor, needsTrainFeatures, passesOf } from './experiment.js';
 import { type ExtractSettings, extractFeatures, type StageHooks, servicesOf } from './extract.js';
@@ -27,7 +27,8 @@ import {
   tellMissing,
 } from './sets.js';
 import { togetherOf } from './together.js';
-import type { AccuracyRow, DetectorChoice, Evaluation } from './types.js';
+import type { AccuracyRow, Evaluation } from './types.js';
+import { usableDetectors } from './usable-detectors.js';
 
 export interface CheckpointSettings {
   checkpoints: readonly string[];
@@ -39,9 +40,10 @@ export interface CheckpointSettings {
   data?: string | undefined;
   /** Base of relative data paths; default: the current directory. */
   root?: string | undefined;
-  /** Needed where the checkpoints do not say it themselves. */
-  arch?: string | undefined;
-  width?: number | undefined;
+  /** Where the checkpoints do not say it themselves: one for all of these, or one for each checkpoint. */
+  arch?: string | readonly string[] | undefined;
+  /** With `arch`: one for all, or one for each checkpoint. */
+  width?: number | readonly number[] | undefined;
   /** An architecture whose preprocessing is taken instead of the checkpoints' own. */
   preprocessing?: string | undefined;
   /** What is to differ from the preprocessing of the checkpoints or the architecture. */
@@ -65,6 +67,8 @@ export interface OodSettings extends CheckpointSettings {
   train?: string | undefined;
   /** Default: all that can be computed from what the networks give. */
   detectors?: EvaluateSettings['detectors'] | undefined;
+  /** How the members of ensembles are brought together; default: the paper's rules. */
+  fusion?: FusionName | undefined;
   /** `all`, `{size}`, or lists of member names. */
   ensembles: 'all' | { size: number } | readonly (readonly string[])[];
 }
@@ -90,6 +94,7 @@ export interface CleanResult {
 export async function evaluateClean(settings: CheckpointSettings, hooks: StageHooks = {}): Promise<CleanResult> {
   const prepared = await prepare(settings, false, hooks);
   using test = await openTest(settings, prepared.sets, hooks);
+  requireLabelled(prepared.modes, test);
   const extraction = extractSettings(settings, prepared.modes, { test, out: [] }, [PLAIN]);
   const { members, skipped, skippedImages } = await extractFeatures(extraction, hooks);
   hooks.onStage?.('evaluate');
@@ -107,7 +112,7 @@ export async function evaluateClean(settings: CheckpointSettings, hooks: StageHo
   const modes = names.map((name, index) => row('mode', [name], [logits[index] as Float32Array]));
   return {
     in: test.name,
-    arch: prepared.modes.arch.id,
+    arch: archOf(members),
     modes,
     top1: summarize(modes.map(({ top1 }) => top1)),
     ensemble: modes.length > 1 ? row('ensemble', names, logits) : undefined,
@@ -131,9 +136,19 @@ export async function evaluateOod(
   choose();
   const { hooks: heard, warnings } = keepWarnings(hooks);
   const { modes, sets } = await prepare(settings, true, heard);
-  const detectors = usableDetectors(choose(defaultsFor(sets, modes.transform)), modes, sets, settings, heard);
   const names = modes.members.map(({ name }) => name);
   const ensembles = chooseEnsembles(settings.ensembles, names, nameField(settings, 'ensembles'));
+  const { train: ownTrain, fusion = 'paper' } = settings;
+  const where = nameField(settings, 'detectors');
+  const chosen = {
+    asked: choose(suiteOf(sets, modes)),
+    suite: suiteOf(sets, modes),
+    ensembles,
+    fusion,
+    ownTrain,
+    where,
+  };
+  const detectors = usableDetectors(chosen, modes.members, sets, heard);
   const opened: DataSet[] = [];
   const keep = (set: DataSet) => {
     opened.push(set);
@@ -148,11 +163,12 @@ export async function evaluateOod(
       tellIncomplete(partOf(sets, one), set, heard);
       out.push(set);
     }
+    tellUnlabelled(modes, test, heard);
     const extraction = extractSettings(settings, modes, { train, test, out }, passesOf(detectors));
     const { members, skipped, skippedImages } = await extractFeatures(extraction, heard);
     hooks.onStage?.('evaluate');
     const { threads } = settings;
-    const input = { in: test.name, members, ensembles, detectors, threads };
+    const input = { in: test.name, members, ensembles, fusion, detectors, threads, classes: test.classes.length };
     const together = togetherOf(extraction, hooks);
     const evaluation = await evaluate(input, hooks, { ...servicesOf(settings.addon ?? getAddon()), together });
     evaluation.warnings.unshift(...warnings);
@@ -160,48 +176,6 @@ export async function evaluateOod(
   } finally {
     for (const set of opened) set.dispose();
   }
-}
-
-/**
- * The detectors asked for, or all; those that need what the networks do not give, or training data that is missing, are
- * refused, or left out.
- */
-function usableDetectors(
-  asked: DetectorChoice[] | undefined,
-  { hasPenultimate, members, transform }: CheckpointSet,
-  sets: ChosenSets,
-  settings: OodSettings,
-  hooks: StageHooks,
-): DetectorChoice[] {
-  const { suite } = sets;
-  const missing = settings.train === undefined && suite && !suite.train.spec ? suite.train : undefined;
-  const where = nameField(settings, 'detectors');
-  const needs = ({ name, parameters }: DetectorChoice) => getDetector(name).needs(parameters);
-  const lacksFeature = (choice: DetectorChoice) => {
-    const { penultimate, stages } = needs(choice);
-    return !hasPenultimate && (penultimate || stages);
-  };
-  const lacksTrain = (choice: DetectorChoice) => missing !== undefined && needs(choice).fit === 'train';
-  const chosen =
-    asked ??
-    chooseDetectors(
-      DETECTORS.map(({ name }) => name),
-      where,
-      defaultsFor(sets, transform),
-    ).filter((choice) => !lacksFeature(choice));
-  const featureless = chosen.find(lacksFeature);
-  if (featureless) {
-    const found = `${members[0]?.checkpoint} returns logits alone`;
-    throw new ConfigError(`${where}: ${featureless.name} needs the network's penultimate feature, and ${found}`);
-  }
-  const unfit = chosen.filter(lacksTrain);
-  if (unfit.length === 0 || !missing) return chosen;
-  const names = unfit.map(({ name }) => name).join(', ');
-  if (asked) {
-    throw new ModeEnsembleError('E_DATA', `${where}: ${names} needs training data, and ${missingSentence(missing)}`);
-  }
-  warn(`${names} needs training data and is left out: ${missingSentence(missing)}`, hooks);
-  return chosen.filter((choice) => !lacksTrain(choice));
 }
 
 /** Looks names up, opens the checkpoints, and makes sure that features can be written; no data set is opened yet. */
@@ -220,7 +194,9 @@ async function prepare(
   const fallback = sets.suite?.suite.transform;
   const modes = await openCheckpoints(checkpoints, { arch, width, preprocessing, transform, fallback, addon, hooks });
   const isAsked = transform?.crop !== undefined || preprocessing !== undefined;
-  requireSuiteSize(sets, modes.arch.id, modes.transform, isAsked, { suite: name('suite'), crop: name('crop') });
+  for (const { arch: own, transform: ownTransform } of modes.members) {
+    requireSuiteSize(sets, own.id, ownTransform, isAsked, { suite: name('suite'), crop: name('crop') });
+  }
   await makeWritableFolder(features);
   return { sets, modes };
 }
@@ -270,10 +246,9 @@ function extractSettings(
   const classes = modes.classes ?? sets.test.classes;
   for (const set of sets.train ? [sets.test, sets.train] : [sets.test]) requireClasses(set, classes);
   const { batchSize, precision, threads, workers, addon } = settings;
-  const { arch, members, transform } = modes;
+  const members = modes.members.map((member) => ({ ...member, classes: member.classes ?? classes.length }));
   const store = new FeatureStore(settings.features);
-  const network = { arch, classes: classes.length, members, transform };
-  return { ...network, sets, passes, store, batchSize, precision, threads, workers, addon };
+  return { members, sets, passes, store, batchSize, precision, threads, workers, addon };
 }
 
 /** Labels can only be compared where the data has the classes the networks were trained on. */
@@ -285,4 +260,34 @@ function requireClasses(set: DataSet, classes: readonly string[]): void {
     const what = `class ${index} is ${describe(found)}, but ${describe(expected)} in the networks`;
     throw new ModeEnsembleError('E_DATA', `${set.name}: ${what}; expected the classes they were trained on`);
   }
+}
+
+/** The suite whose defaults detectors take; where modes read images of several sizes, the largest tells. */
+function suiteOf(sets: ChosenSets, { members }: CheckpointSet): string {
+  const [first, ...others] = members.map(({ transform }) => transform) as [TransformOptions, ...TransformOptions[]];
+  return defaultsFor(
+    sets,
+    others.reduce((largest, transform) => (transform.crop > largest.crop ? transform : largest), first),
+  );
+}
+
+/** The modes whose classes cannot be those of the labels, since they are more or fewer. */
+function unlabelled({ members }: CheckpointSet, { classes: { length } }: DataSet) {
+  return members.flatMap(({ classes, ...member }) =>
+    classes === undefined || classes === length ? [] : [{ ...member, classes }],
+  );
+}
+
+function tellUnlabelled(modes: CheckpointSet, set: DataSet, hooks: StageHooks): void {
+  for (const { name, classes } of unlabelled(modes, set)) {
+    const why = `it tells ${classes} classes apart, and ${set.name} has ${set.classes.length}`;
+    warn(`mode ${name} has no accuracy: ${why}`, hooks);
+  }
+}
+
+function requireLabelled(modes: CheckpointSet, set: DataSet): void {
+  const [other] = unlabelled(modes, set);
+  if (!other) return;
+  const expected = `expected a network of ${set.classes.length} classes, as ${set.name} has them, for its accuracy`;
+  throw new ModeEnsembleError('E_CHECKPOINT', `${other.checkpoint}: ${expected}, found ${other.classes}`);
 }

@@ -78,7 +78,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const { hooks: heard, warnings } = keepWarnings(hooks);
   using sets = await openSets(plan, addon, heard);
   const modes = await trainModes(plan, sets, folder, addon, hooks);
-  const members = await hashModes(modes, hooks.signal);
+  const members = await describeModes(plan, sets.train.classes.length, modes, hooks.signal);
   const settings = extractSettings(plan, sets, members, folder, addon);
   const extracted = await extractFeatures(settings, heard);
   hooks.onStage?.('evaluate');
@@ -88,6 +88,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       members: extracted.members,
       ensembles: plan.ensembles,
       detectors: plan.detectors,
+      fusion: complete.evaluate.fusion,
       threads: complete.threads,
     },
     hooks,
@@ -154,12 +155,20 @@ async function trainModes(plan: Plan, sets: Sets, folder: RunFolder, addon: Addo
   return modes;
 }
 
-function hashModes(modes: readonly TrainedMode[], signal: AbortSignal | undefined): Promise<ExtractedMember[]> {
+function describeModes(
+  { arch, transform }: Plan,
+  classes: number,
+  modes: readonly TrainedMode[],
+  signal: AbortSignal | undefined,
+): Promise<ExtractedMember[]> {
   return Promise.all(
     modes.map(async ({ seed, checkpoint }) => ({
       name: String(seed),
       checkpoint,
       weightsHash: await weightsHash(checkpoint, signal),
+      arch,
+      transform,
+      classes,
     })),
   );
 }
@@ -171,15 +180,12 @@ function extractSettings(
   folder: RunFolder,
   addon: Addon,
 ): ExtractSettings {
-  const { arch, transform, experiment, detectors } = plan;
+  const { experiment, detectors } = plan;
   const { threads, workers, evaluate: settings } = experiment;
   return {
-    arch,
-    classes: sets.train.classes.length,
     members,
     sets: { train: needsTrainFeatures(detectors) ? sets.train : undefined, test: sets.test, out: sets.out },
     passes: passesOf(detectors),
-    transform,
     store: new FeatureStore(folder.features),
     batchSize: settings.batchSize,
     precision: settings.precision,

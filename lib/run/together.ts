@@ -8,7 +8,7 @@ import type { Pass } from '../features/pass.js';
 import { archOptions } from '../modes/arch.js';
 import { startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import type { ExtractedMember, ExtractSettings, StageHooks } from './extract.js';
+import { type ExtractedMember, type ExtractSettings, fingerprintOf, type StageHooks } from './extract.js';
 
 /**
  * Makes the files of an ensemble that are not in the store, one job a set. A file's key holds the modes before its own, so
@@ -22,7 +22,7 @@ export function togetherOf(settings: ExtractSettings, hooks: StageHooks = {}): N
       if (!member) throw new ConfigError(`There is no mode ${name}.`);
       return member;
     });
-    const kinds = new Set(members.map((member) => canonicalJson({ ...networkOf(settings, member).transform })));
+    const kinds = new Set(members.map(({ transform }) => canonicalJson({ ...transform })));
     if (kinds.size > 1) {
       const found = `${names.join('+')} has modes with ${kinds.size} kinds`;
       throw new ConfigError(`gradient: accumulated: expected one kind of preprocessing, ${found}; take gradient: own.`);
@@ -31,10 +31,6 @@ export function togetherOf(settings: ExtractSettings, hooks: StageHooks = {}): N
     for (const set of [sets.test, ...sets.out]) paths.push(await filesOfSet(settings, set, members, pass, hooks));
     return paths;
   };
-}
-
-function networkOf({ arch, classes, transform }: ExtractSettings, _member: ExtractedMember) {
-  return { arch: archOptions(arch, classes), transform };
 }
 
 /** The files of all members but the first. */
@@ -46,7 +42,7 @@ async function filesOfSet(
   hooks: StageHooks,
 ): Promise<string[]> {
   const { store, batchSize, precision, threads, workers } = settings;
-  const fingerprint = set.skipBadImages ? `${set.fingerprint}+skip` : set.fingerprint;
+  const fingerprint = fingerprintOf(set);
   // Logits alone are stored, always as float32.
   const storage = 'float32';
   const told = (reason: string) =>
@@ -54,10 +50,11 @@ async function filesOfSet(
   const files = await Promise.all(
     members.map(async (member, index) => {
       const after = members.slice(0, index).map(({ weightsHash }) => weightsHash);
-      const { arch, transform } = networkOf(settings, member);
-      const source = { weights: member.weightsHash, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
+      const { weightsHash: weights, transform, checkpoint } = member;
+      const arch = archOptions(member.arch, member.classes);
+      const source = { weights, fingerprint, transform, precision, extractor: EXTRACTOR_VERSION };
       const key = featureKey({ ...source, arch, pass, storage, after });
-      return { member, key, path: store.path(key), isThere: index === 0 || (await store.has(key, told)) };
+      return { arch, checkpoint, key, path: store.path(key), isThere: index === 0 || (await store.has(key, told)) };
     }),
   );
   // Whoever comes before a file's mode goes along for its gradient.
@@ -65,13 +62,13 @@ async function filesOfSet(
   if (last >= 0) {
     hooks.onStage?.(`extract ${set.name} (${members.map(({ name }) => name).join('+')})`);
     const options = {
-      members: files.slice(0, last + 1).map(({ member, key, path, isThere }) => ({
-        arch: networkOf(settings, member).arch,
-        checkpoint: member.checkpoint,
+      members: files.slice(0, last + 1).map(({ arch, checkpoint, key, path, isThere }) => ({
+        arch,
+        checkpoint,
         outputs: isThere ? [] : [{ pass, path, storage, metadata: { key, fingerprint } } as const],
       })),
       data: set.handle,
-      transform: networkOf(settings, members[0] as ExtractedMember).transform,
+      transform: (members[0] as ExtractedMember).transform,
       batchSize,
       precision,
       threads,

@@ -41,13 +41,17 @@ export interface EvaluationInput {
   fusion?: FusionName | undefined;
   detectors: DetectorChoice[];
   threads: number;
+  /** How many classes the labels are of: other networks have no accuracy. Default: as many as the first mode tells apart. */
+  classes?: number | undefined;
 }
 
 /** One row of results.csv. Fractions, not percent. */
 export interface ResultRow {
   in: string;
   out: string;
+  /** Of the members; ids joined by `+` where they differ. */
   arch: string;
+  /** The detector's label. */
   detector: string;
   kind: 'mode' | 'ensemble';
   /** Member names joined by `+`. */
@@ -82,7 +86,11 @@ export interface Evaluation {
   convention: string;
   in: string;
   out: string[];
+  /** Of all modes; ids joined by `+` where they differ. */
   arch: string;
+  /** With all parameters. */
+  detectors: DetectorChoice[];
+  /** Modes and ensembles that tell the labels' classes apart. */
   accuracy: AccuracyRow[];
   rows: ResultRow[];
   scores: ScoreSet[];

@@ -58,24 +58,29 @@ export async function prepareCase(
 ): Promise<ExtractSettings> {
   const { seeds, scale, size, mean, std, classes } = given;
   const arch = resolveArch(given.arch, given.width);
+  const transform = { resize: size, fit: 'both', filter: 'bilinear', crop: size, mean, std } as const;
   const members = [];
   for (const seed of seeds) {
     const checkpoint = join(folder, `${seed}.safetensors`);
     const options = { name: arch.name, width: arch.width, classes, dropout: 0 };
     writeScaled(checkpoint, await initWeights(options, seed, checkpoint), scale);
-    members.push({ name: String(seed), checkpoint, weightsHash: sha256(readFileSync(checkpoint)) });
+    members.push({
+      name: String(seed),
+      checkpoint,
+      weightsHash: sha256(readFileSync(checkpoint)),
+      arch,
+      transform,
+      classes,
+    });
   }
   mkdirSync(join(folder, 'features'));
   const [train, test, out] = await Promise.all(
     (['train', 'test', 'out'] as const).map((n) => openSet(folder, n, given)),
   );
   return {
-    arch,
-    classes,
     members,
     sets: { train, test: test as DataSet, out: [out as DataSet] },
     passes,
-    transform: { resize: size, fit: 'both', filter: 'bilinear', crop: size, mean, std },
     store: new FeatureStore(join(folder, 'features')),
     batchSize: 16,
     precision: 'float32',

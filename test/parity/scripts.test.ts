@@ -94,7 +94,7 @@ describe('a TorchScript module', () => {
       const { evaluation } = await evaluateOod({ ...settings, arch, detectors: undefined });
       return [...new Set(evaluation.rows.map(({ detector }) => detector))];
     };
-    assert.deepEqual(await detectors('logits'), ['msp', 'energy']);
+    assert.deepEqual(await detectors('logits'), ['msp', 'odin', 'energy']);
     await assert.rejects(evaluateOod({ ...settings, arch: `script:${script('logits')}`, detectors: ['knn'] }), {
       code: 'E_CONFIG',
       message: /knn needs the network's penultimate feature, and .*logits\.pt returns logits alone/,
@@ -108,7 +108,8 @@ describe('a TorchScript module', () => {
     await assert.rejects(openCheckpoints([], { arch }), { code: 'E_CONFIG', message: /give --preprocessing ARCH/ });
     const { mean, std } = CIFAR_TRANSFORM;
     const set = await openCheckpoints([], { arch, transform: { crop: 32, mean, std } });
-    assert.deepEqual(set.transform, CIFAR_TRANSFORM);
-    assert.deepEqual([set.arch.id, set.hasPenultimate], ['script-logits', false]);
+    const [member] = set.members;
+    assert.deepEqual(member?.transform, CIFAR_TRANSFORM);
+    assert.deepEqual([member?.arch.id, member?.hasPenultimate, member?.classes], ['script-logits', false, 10]);
   });
 });

@@ -42,7 +42,13 @@ test('the least experiment is completed with the recipe of the paper', () => {
       flip: true,
       precision: 'float32',
     },
-    evaluate: { batchSize: 256, precision: 'float32', detectors: ['msp', 'energy', 'knn'], ensembles: 'all' },
+    evaluate: {
+      batchSize: 256,
+      precision: 'float32',
+      detectors: ['msp', 'energy', 'knn'],
+      ensembles: 'all',
+      fusion: 'paper',
+    },
     skipBadImages: false,
     threads: availableParallelism(),
     workers: 2,
@@ -108,7 +114,7 @@ const FAULTS: readonly [what: string, text: string, sentence: string][] = [
   [
     'an unknown key like no other',
     `${LEAST}evaluate: {xyzxyz: 3}`,
-    'x.yaml: evaluate.xyzxyz: unknown key; known are batchSize, precision, detectors, ensembles',
+    'x.yaml: evaluate.xyzxyz: unknown key; known are batchSize, precision, detectors, ensembles, fusion',
   ],
   [
     'a mistyped key whose right form is required',
@@ -160,6 +166,11 @@ const FAULTS: readonly [what: string, text: string, sentence: string][] = [
     'a detector that is a number',
     `${LEAST}evaluate: {detectors: [3]}`,
     'x.yaml: evaluate.detectors[0]: expected the name of a detector, or its name with parameters such as {knn: {k: 50}}, found 3',
+  ],
+  [
+    'a fusion that is none',
+    `${LEAST}evaluate: {fusion: mean}`,
+    'x.yaml: evaluate.fusion: expected paper, scores, standardised or softmax, found "mean"',
   ],
   ['an empty file', '', 'x.yaml: expected a mapping of settings, found nothing'],
   ['an empty section', `${LEAST}train:`, 'x.yaml: train: expected a mapping of training settings, found nothing'],

@@ -63,12 +63,19 @@ describe('a trained mode as a .pth', () => {
   it('is the same mode to an evaluation', async () => {
     const said = async (file: string) => {
       const { members, ...others } = await openCheckpoints([file]);
-      return { ...others, seeds: members.map(({ name }) => name) };
+      return {
+        ...others,
+        members: members.map(({ name, arch, transform, classes }) => ({ name, arch, transform, classes })),
+      };
     };
     const found = await said(pth);
     assert.deepEqual(found, await said(checkpoint));
-    assert.deepEqual([found.arch.id, found.seeds, found.classes?.length], ['cifar-resnet18-w4', ['1100'], 10]);
-    assert.deepEqual([found.transform.mean, found.transform.crop], [[0.1, 0.2, 0.3], 30]);
+    const [mode] = found.members;
+    assert.deepEqual(
+      [found.members.length, mode?.name, mode?.arch.id, mode?.classes, found.classes?.length],
+      [1, '1100', 'cifar-resnet18-w4', 10, 10],
+    );
+    assert.deepEqual([mode?.transform.mean, mode?.transform.crop], [[0.1, 0.2, 0.3], 30]);
   });
 
   it('has the same bytes whatever it is called', async () => {

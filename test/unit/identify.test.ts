@@ -83,7 +83,11 @@ describe('a checkpoint that does not say its architecture', () => {
     const messages: string[] = [];
     const onLog = ({ message }: { message: string }) => messages.push(message);
     const set = await openCheckpoints([file], { hooks: { onLog } });
-    assert.deepEqual([set.arch.id, set.classes, set.transform.crop], ['cifar-resnet18-w8', undefined, 32]);
+    const [mode] = set.members;
+    assert.deepEqual(
+      [mode?.arch.id, mode?.classes, set.classes, mode?.transform.crop],
+      ['cifar-resnet18-w8', 10, undefined, 32],
+    );
     assert.deepEqual(messages, [`${file}: its weights are those of a cifar-resnet18-w8`]);
   });
 });

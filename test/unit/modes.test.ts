@@ -157,8 +157,8 @@ test('checkpoints are named by their seeds, or by folder where seeds do not tell
   const open = (...paths: string[]) => openCheckpoints(paths, { addon: a.addon });
   const pair = await open(first, second);
   assert.deepEqual(
-    [pair.arch.id, pair.classes, pair.members.map(({ name }) => name)],
-    ['cifar-resnet18-w16', ['circle', 'square', 'star'], ['7', '8']],
+    [pair.members.map(({ arch }) => arch.id), pair.classes, pair.members.map(({ name }) => name)],
+    [Array(2).fill('cifar-resnet18-w16'), ['circle', 'square', 'star'], ['7', '8']],
   );
   await assert.rejects(open(first, first), { code: 'E_CONFIG', message: `checkpoint ${first} is given twice` });
   const names = (await open(first, third)).members.map(({ name }) => name);
@@ -171,7 +171,13 @@ test('checkpoints are named by their seeds, or by folder where seeds do not tell
     message: `${bare[0]}: does not say its architecture, and its weights fit none that is listed; name it with --arch (and --width)`,
   });
   const named = await openCheckpoints(bare, { arch: 'R18', addon: a.addon });
-  assert.deepEqual([named.arch.id, named.members.map(({ name }) => name)], ['cifar-resnet18', ['one', 'two_three']]);
+  assert.deepEqual(
+    named.members.map(({ arch, name }) => [arch.id, name]),
+    [
+      ['cifar-resnet18', 'one'],
+      ['cifar-resnet18', 'two_three'],
+    ],
+  );
   await assert.rejects(openCheckpoints([first], { arch: 'R18', addon: a.addon }), {
     code: 'E_CHECKPOINT',
     message: `${first}: expected a cifar-resnet18, found a cifar-resnet18-w16`,

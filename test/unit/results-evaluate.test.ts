@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -7,39 +7,12 @@ import type { Services } from '../../lib/detectors/index.js';
 import type { NeighboursOptions, ProgressEvent } from '../../lib/native/contract.js';
 import { evaluate } from '../../lib/run/evaluate.js';
 import type { EvaluationInput } from '../../lib/run/types.js';
+import { featureFiles } from '../helpers/features.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'evaluate-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A feature file of the plain pass; `logits` row by row. */
-function feature(
-  name: string,
-  logits: number[][],
-  labels: number[],
-  metadata: Record<string, string> = {},
-): { plain: string } {
-  const rows = logits.length;
-  const parts = [
-    { name: 'logits', dtype: 'F32', shape: [rows, logits[0]?.length ?? 0], data: Float32Array.from(logits.flat()) },
-    { name: 'stage5', dtype: 'F32', shape: [rows, 1], data: new Float32Array(rows) },
-    { name: 'labels', dtype: 'I64', shape: [labels.length], data: BigInt64Array.from(labels, BigInt) },
-    { name: 'predictions', dtype: 'I64', shape: [rows], data: new BigInt64Array(rows) },
-  ];
-  const header: Record<string, unknown> = {
-    __metadata__: { key: 'ab'.repeat(32), penultimate: 'stage5', ...metadata },
-  };
-  let at = 0;
-  for (const { name: tensor, dtype, shape, data } of parts) {
-    header[tensor] = { dtype, shape, data_offsets: [at, at + data.byteLength] };
-    at += data.byteLength;
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(json.length));
-  const path = join(folder, `${name}.safetensors`);
-  writeFileSync(path, Buffer.concat([size, json, ...parts.map(({ data }) => new Uint8Array(data.buffer))]));
-  return { plain: path };
-}
+const feature = featureFiles(folder);
 
 const TWO_CLASSES = (gaps: number[]) => gaps.map((gap) => [gap, 0]);
 

@@ -16,6 +16,7 @@ describe('results', () => {
     in: 'shapes',
     out: ['near'],
     arch: 'r18',
+    detectors: [{ name: 'msp', parameters: {} }],
     accuracy: [{ kind: 'mode', members: 'a', n: 3, top1: 0.5 }],
     rows: [
       {

@@ -172,6 +172,25 @@ test('ensembles are all modes, subsets of a size, or lists', async () => {
   assert.deepEqual(await ensembles([[3, 1]]), ['1+3']);
 });
 
+test('ensembles are fused as the experiment says', async () => {
+  const addon = fakeAddon();
+  const settings = experiment({ evaluate: { detectors: ['msp', 'knn'], fusion: 'softmax' } });
+  await assert.rejects(runExperiment(settings, { addon, where: 'x.yaml' }), {
+    code: 'E_CONFIG',
+    message:
+      'x.yaml: evaluate.fusion: knn is no function of the softmax, of which the fusion "softmax" takes the mean; "paper" and "scores" are for all detectors',
+  });
+  assert.equal(addon.trained.length, 0);
+  const { evaluation, folder } = await runExperiment(
+    { ...settings, evaluate: { detectors: ['msp'], fusion: 'softmax' } },
+    { addon },
+  );
+  assert.equal(evaluation.fusion, 'softmax');
+  const saved = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
+  assert.equal(saved('results.json').fusion, 'softmax');
+  assert.equal(saved('experiment.json').experiment.evaluate.fusion, 'softmax');
+});
+
 test('a run folder that cannot be is one sentence, before anything is trained', async () => {
   const addon = fakeAddon();
   const file = join(root, 'file');

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ModeEnsembleError } from '../../lib/config/errors.js';
 import { getSuite } from '../../lib/data/suites.js';
+import { DETECTORS, resolveParameters } from '../../lib/detectors/index.js';
 import { openCheckpoints } from '../../lib/modes/checkpoints.js';
 import type { Addon } from '../../lib/native/contract.js';
 import { runExperiment } from '../../lib/run/run.js';
@@ -61,9 +62,17 @@ describe('eval-ood with a suite', () => {
     const data = root(CIFAR[0], 'LSUN/');
     const suite = { ...settings, suite: 'cifar10', data, ensembles: 'all' as const };
     const { evaluation } = await evaluateOod(suite, hooks);
-    assert.deepEqual([...new Set(evaluation.rows.map(({ detector }) => detector))], ['msp', 'energy']);
+    const found = [...new Set(evaluation.rows.map(({ detector }) => detector))];
+    const learning = DETECTORS.filter((one) => one.needs(resolveParameters(one)).fit === 'train').map(
+      ({ name }) => name,
+    );
+    assert.deepEqual(
+      found,
+      DETECTORS.map(({ name }) => name).filter((name) => !learning.includes(name)),
+    );
+    assert.ok(learning.includes('knn'));
     const missing = `CIFAR-10 (train) is missing: expected ${data}/cifar-10-batches-bin, found nothing`;
-    assert.ok(warnings.some((text) => text.startsWith(`knn needs training data and is left out: ${missing}`)));
+    assert.ok(warnings.some((text) => text.startsWith(`knn is left out: it needs training data, and ${missing}`)));
     await assert.rejects(evaluateOod({ ...suite, detectors: ['knn'] }, hooks), (error: ModeEnsembleError) => {
       assert.ok(error.message.startsWith(`--detectors: knn needs training data, and ${missing}`), error.message);
       return error.code === 'E_DATA';
@@ -137,11 +146,16 @@ describe('preprocessing with a suite', () => {
         return { done: Promise.resolve({ classes: 10, penultimate: 0, stages: 0, seconds: 0 }), abort() {} };
       },
     } as unknown as Addon;
-    const open = (change: object) => openCheckpoints(settings.checkpoints, { arch: 'script', addon, ...change });
+    const scripts = [`${fresh('net')}.pt`];
+    writeSafetensors(scripts[0] as string, { w: { dtype: 'F32', shape: [2] } }, {});
+    const open = async (change: object) => {
+      const { members } = await openCheckpoints(scripts, { arch: 'script', addon, ...change });
+      return members[0]?.transform;
+    };
     const fallback = imagenet.transform;
-    assert.deepEqual((await open({ fallback })).transform, imagenet.transform);
-    assert.deepEqual((await open({ fallback, transform: { crop: 192 } })).transform, { ...fallback, crop: 192 });
-    assert.equal((await open({ fallback, preprocessing: 'R18' })).transform.crop, 32);
+    assert.deepEqual(await open({ fallback }), imagenet.transform);
+    assert.deepEqual(await open({ fallback, transform: { crop: 192 } }), { ...fallback, crop: 192 });
+    assert.equal((await open({ fallback, preprocessing: 'R18' }))?.crop, 32);
     assert.deepEqual(probed, [224, 192, 32]);
     await assert.rejects(open({}), { code: 'E_CONFIG' });
   });
