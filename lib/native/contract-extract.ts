@@ -36,10 +36,14 @@ export interface ExtractOutput {
 export interface ExtractMember {
   arch: ArchOptions;
   checkpoint: string;
+  /** May be empty: the gradients of such a member are still added to those of the members after it. */
   outputs: ExtractOutput[];
 }
 
-/** Each image is decoded once; of each member all outputs are made from one ordinary forward pass. */
+/**
+ * Each image is decoded once; of each member all outputs are made from one ordinary forward pass. Where one is perturbed, batches
+ * are as small as keeps what the gradient needs within about a gibibyte.
+ */
 export interface ExtractOptions {
   members: ExtractMember[];
   data: DataHandle;

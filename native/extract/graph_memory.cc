@@ -13,11 +13,14 @@ namespace {
 
 constexpr int64_t kGraphBytes = int64_t{1} << 30;
 
-// Adds up the memory of all tensors that operations on this thread give, each once. Autograd keeps inputs and
-// outputs of operations and nothing else, so this is the most that a graph can hold.
+// Keeps the memory of all tensors that operations on this thread give, each once, and adds it up. Autograd
+// keeps inputs and outputs of operations and nothing else, so this is the most that a graph can hold.
 class OutputMeter {
  public:
-  OutputMeter() {
+  // Views of the weights are no memory of their own.
+  explicit OutputMeter(const Network& network) {
+    for (const auto& weight : network.weights()) keep(weight.tensor);
+    weights_ = kept_.size();
     meter = this;
     handle_ = at::addThreadLocalCallback(
         at::RecordFunctionCallback(&started, &ended).needsOutputs(true).scopes({at::RecordScope::FUNCTION}));
@@ -29,27 +32,32 @@ class OutputMeter {
   OutputMeter(const OutputMeter&) = delete;
   OutputMeter& operator=(const OutputMeter&) = delete;
 
-  int64_t bytes() const { return bytes_; }
+  // Only at the end are all sizes known: some kernels resize what they made empty.
+  int64_t bytes() const {
+    size_t sum = 0;
+    for (size_t i = weights_; i < kept_.size(); ++i) sum += kept_[i].nbytes();
+    return static_cast<int64_t>(sum);
+  }
 
  private:
   static std::unique_ptr<at::ObserverContext> started(const at::RecordFunction&) { return nullptr; }
 
   static void ended(const at::RecordFunction& function, at::ObserverContext*) {
-    for (const auto& output : function.outputs()) {
-      if (!output.isTensor() || !output.toTensor().defined() || !output.toTensor().has_storage()) continue;
-      const auto& storage = output.toTensor().storage();
-      if (!meter->seen_.insert(storage.unsafeGetStorageImpl()).second) continue;
-      meter->kept_.push_back(storage);
-      meter->bytes_ += static_cast<int64_t>(storage.nbytes());
-    }
+    for (const auto& output : function.outputs())
+      if (output.isTensor()) meter->keep(output.toTensor());
+  }
+
+  void keep(const at::Tensor& tensor) {
+    if (!tensor.defined() || !tensor.has_storage()) return;
+    if (seen_.insert(tensor.storage().unsafeGetStorageImpl()).second) kept_.push_back(tensor.storage());
   }
 
   static thread_local OutputMeter* meter;
 
   at::CallbackHandle handle_;
   std::unordered_set<const c10::StorageImpl*> seen_;
-  std::vector<c10::Storage> kept_;  // so that no address stands for two tensors
-  int64_t bytes_ = 0;
+  std::vector<c10::Storage> kept_;  // alive, so that no address stands for two
+  size_t weights_ = 0;              // how many of these are the network's own
 };
 
 thread_local OutputMeter* OutputMeter::meter = nullptr;
@@ -60,7 +68,7 @@ int64_t most_images_with_graph(Network& network, int64_t side, const std::string
   const c10::NoGradGuard no_grad;
   const auto image = at::zeros({1, 3, side, side}).contiguous(at::MemoryFormat::ChannelsLast);
   const Autocast autocast(precision);
-  const OutputMeter meter;
+  const OutputMeter meter(network);
   network.forward(image, /*training=*/false, {.stages = true});
   return std::max<int64_t>(1, kGraphBytes / std::max<int64_t>(1, meter.bytes()));
 }

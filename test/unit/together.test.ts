@@ -5,12 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { ExperimentInput } from '../../lib/config/schema.js';
+import type { DataSet } from '../../lib/data/open.js';
 import { getDetector, resolveParameters } from '../../lib/detectors/index.js';
-import { PLAIN, passId, perturbed } from '../../lib/features/index.js';
+import { FeatureStore, PLAIN, passId, perturbed } from '../../lib/features/index.js';
+import { resolveArch } from '../../lib/modes/arch.js';
 import { evaluate } from '../../lib/run/evaluate.js';
 import { runExperiment } from '../../lib/run/run.js';
+import { togetherOf } from '../../lib/run/together.js';
 import type { EvaluationInput } from '../../lib/run/types.js';
-import { fakeAddon, writeSafetensors } from './run-addon.js';
+import { FAKE_TRANSFORM, fakeAddon, writeSafetensors } from './run-addon.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-together-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -118,4 +121,21 @@ test('feature files alone are not enough for an ensemble of accumulated gradient
   // Scores of modes are fused without their networks.
   const fused = await evaluate({ ...input, fusion: 'scores' });
   assert.equal(fused.rows.length, 3);
+});
+
+test('gradients of modes with different preprocessing are not added up', async () => {
+  const addon = fakeAddon();
+  const arch = resolveArch('R18', 16, { architectures: addon });
+  const members = [200, 224].map((crop) => {
+    const name = String(crop);
+    return { name, checkpoint: name, weightsHash: name, arch, classes: 3, transform: { ...FAKE_TRANSFORM, crop } };
+  });
+  const rest = { passes: [], batchSize: 1, precision: 'float32', threads: 1, workers: 1 } as const;
+  const sets = { test: {} as DataSet, out: [] };
+  const together = togetherOf({ members, sets, store: new FeatureStore(folder), addon, ...rest });
+  await assert.rejects(together(['200', '224'], perturbed(1000, 0.001, 'accumulated')), {
+    code: 'E_CONFIG',
+    message:
+      'gradient: accumulated: expected one kind of preprocessing, 200+224 has modes with 2 kinds; take gradient: own.',
+  });
 });
