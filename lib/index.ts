@@ -106,6 +106,7 @@ export {
   type ExtractedFile,
   extractCheckpoints,
 } from './run/run-extract.js';
+export { type TuneResult, type TuneSettings, tuneMahalanobis } from './run/tune.js';
 export type {
   AccuracyRow,
   DetectorChoice,

@@ -69,7 +69,7 @@ export function addEvaluationOptions(command: Command): Command {
 }
 
 /** Fields that are called otherwise on the command line. */
-const FLAG_OF: Record<string, string> = { detectors: '--detector' };
+const FLAG_OF: Record<string, string> = { detectors: '--detector', checkpoints: '--checkpoint' };
 
 export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
   checkSuite(flags);

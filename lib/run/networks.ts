@@ -98,9 +98,11 @@ export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHoo
     gaussians: async (members, train, own) => {
       const stages = commonStages(train);
       const key = canonicalHash({ ...base(members), what: 'gaussians', stages });
-      const path = store.keptPath('gaussians', key);
+      const path = store.keptPath('mahalanobis-gaussians', key);
       const gaussians = { path, key, members, stages };
-      const kept = await store.openKept('gaussians', key, (reason) => tell('warning', `${reason} It is made again.`));
+      const kept = await store.openKept('mahalanobis-gaussians', key, (reason) =>
+        tell('warning', `${reason} It is made again.`),
+      );
       if (!kept) {
         const { classes } = networkOf(members);
         const options = { train: train.map((file) => file.path), stages: [...stages], classes, output: path };
@@ -120,8 +122,8 @@ export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHoo
       const about = { what: 'stage scores', gaussians: gaussians.key, set: fingerprintOf(set), first, count };
       const moves = { magnitudes: [...magnitudes], adversarial: adversarial && { ...adversarial } };
       const key = canonicalHash({ ...about, ...moves, version: VERSION });
-      const output = store.keptPath('stage-scores', key);
-      const kept = await store.openKept('stage-scores', key, (reason) =>
+      const output = store.keptPath('mahalanobis-scores', key);
+      const kept = await store.openKept('mahalanobis-scores', key, (reason) =>
         tell('warning', `${reason} It is made again.`),
       );
       if (!kept) {

@@ -18,6 +18,7 @@ import { PLAIN, passId } from '../features/pass.js';
 import { FeatureFile } from '../features/store.js';
 import { measure } from '../metrics/index.js';
 import { archOf } from './check-spaces.js';
+import { chooseDetectors } from './experiment.js';
 import { extractFeatures, type StageHooks } from './extract.js';
 import { networksOf } from './networks.js';
 import {
@@ -35,6 +36,7 @@ import {
 } from './run-checkpoints.js';
 import { keepWarnings } from './sets.js';
 import { keptTuningPath, tuningKey, writeTuning } from './tuning-file.js';
+import { usableDetectors } from './usable-detectors.js';
 
 export interface TuneSettings extends CheckpointSettings, Pick<OodSettings, 'train' | 'ensembles'> {
   /** Magnitudes to choose among; of equally good ones the first is taken. Default: the paper's. */
@@ -67,9 +69,15 @@ export async function tuneMahalanobis(settings: TuneSettings, hooks: StageHooks 
   parametersOf(settings);
   const { hooks: heard, warnings } = keepWarnings(hooks);
   const { modes, sets } = await prepare(settings, false, heard);
-  const adversarial = adversarialOf(parametersOf(settings, suiteOf(sets, modes)));
+  const suite = suiteOf(sets, modes);
+  const adversarial = adversarialOf(parametersOf(settings, suite));
   const names = modes.members.map(({ name }) => name);
   const ensembles = ensemblesOf(settings, modes);
+  // Networks without stages, and modes that have no features in common, are refused before anything is extracted.
+  const where = nameField(settings, 'checkpoints');
+  const asked = chooseDetectors(['mahalanobis'], where, suite);
+  const wish = { asked, suite, ensembles, fusion: 'paper' as const, ownTrain: settings.train, where };
+  usableDetectors(wish, modes.members, sets, heard);
   using test = await openTest(settings, sets, heard);
   using train = await openTrain(settings, sets, heard);
   const features = { train, test, out: [] as DataSet[] };
@@ -83,18 +91,17 @@ export async function tuneMahalanobis(settings: TuneSettings, hooks: StageHooks 
   for (const subset of [...names.map((name) => [name]), ...ensembles]) {
     hooks.onStage?.(`tune ${joinMembers(subset)}`);
     const own = subset.map((name) => files[names.indexOf(name)] as FeatureFile);
-    records.push(await tuneMembers(networks, subset, own, test.name, magnitudes, adversarial, heard));
-  }
-  const paths = records.map(({ key }) => save ?? keptTuningPath(store, key));
-  for (const [index, record] of records.entries()) {
-    if (save === undefined) await writeTuning(paths[index] as string, [record]);
+    const record = await tuneMembers(networks, subset, own, test.name, magnitudes, adversarial, heard);
+    records.push(record);
+    // At once, so that what is finished stays where the rest is stopped.
+    if (save === undefined) await writeTuning(keptTuningPath(store, record.key), [record]);
   }
   if (save !== undefined) await writeTuning(save, records);
   return {
     in: test.name,
     arch: archOf(members),
     records,
-    files: [...new Set(paths)],
+    files: save === undefined ? [...new Set(records.map(({ key }) => keptTuningPath(store, key)))] : [save],
     warnings,
     skipped,
     skippedImages,

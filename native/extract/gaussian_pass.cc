@@ -9,6 +9,7 @@
 #include "data/part_reader.h"
 #include "data/tensor_loader.h"
 #include "extract/feature_file.h"
+#include "extract/graph_memory.h"
 #include "linalg/gaussians.h"
 #include "models/layers.h"
 #include "runtime/device.h"
@@ -16,9 +17,6 @@
 
 namespace mode_ensemble {
 namespace {
-
-// What the graphs of all members may take: 1 GiB, or those of one image.
-constexpr int64_t kGraphBytes = int64_t{1} << 30;
 
 // −1 or +1; sign(0) = +1 as in every detector that perturbs.
 at::Tensor sign_of(const at::Tensor& gradient) {
@@ -69,16 +67,14 @@ class Scorer {
 
   int stage_count() const { return static_cast<int>(gaussians_.stages.size()); }
 
-  // How many images go through the networks at once. From what one image takes, not from free memory: how
-  // images are grouped may change the last bits.
-  int64_t images_at_once(const at::Tensor& images) {
-    if (!moves_ && !clamp_) return images.size(0);
-    const auto image = images.narrow(0, 0, 1).clone().requires_grad_(true);
-    const auto before = allocated_by_this_thread();
-    const c10::AutoGradMode gradients(true);
-    for (auto& network : networks_) pooled(*network, image, 0);
-    const auto bytes = static_cast<int64_t>(allocated_by_this_thread() - before);
-    return std::clamp<int64_t>(kGraphBytes / std::max<int64_t>(1, bytes), 1, images.size(0));
+  // How many images go through the networks at once, so that the graphs of all members together stay bounded.
+  int64_t images_at_once() {
+    if (!moves_ && !clamp_) return options_.batchSize;
+    double share = 0;  // of the bound, of one image
+    for (auto& network : networks_)
+      share += 1.0 / static_cast<double>(
+                         most_images_with_graph(*network, options_.transform.crop, options_.precision));
+    return std::max<int64_t>(1, static_cast<int64_t>(1 / share));
   }
 
   // images [B, 3, S, S], labels [B] → [B, magnitudes, stages], float64.
@@ -258,11 +254,10 @@ PerturbedGaussiansResult perturbed_gaussians(const PerturbedGaussiansOptions& op
                    data->reader->size(), options.metadata);
   ProgressMeter meter(context, "perturb", data->reader->size());
   PerturbedGaussiansResult result;
-  int64_t at_once = 0;
+  const int64_t at_once = scorer.images_at_once();
   Batch batch;
   while (loader.next(batch)) {
     const int64_t rows = batch.images.size(0);
-    if (rows > 0 && at_once == 0) at_once = scorer.images_at_once(batch.images);
     for (int64_t i = 0; i < rows; i += at_once) {
       const int64_t n = std::min(at_once, rows - i);
       const auto labels = batch.labels.narrow(0, i, n);

@@ -13,8 +13,6 @@
 namespace mode_ensemble {
 namespace {
 
-thread_local uint64_t allocated = 0;
-
 constexpr size_t kLarge = size_t{1} << 20;
 // x86-64's huge page: blocks are aligned to it, so that the kernel can back them with few page-table entries.
 constexpr size_t kHugePage = size_t{2} << 20;
@@ -24,7 +22,6 @@ constexpr size_t kHugePage = size_t{2} << 20;
 class ReusingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    allocated += bytes;
     if (bytes < kLarge) return c10::GetDefaultCPUAllocator()->allocate(bytes);
     void* data = take((bytes + kHugePage - 1) / kHugePage * kHugePage);
     return {data, data, &ReusingAllocator::give_back, c10::Device(c10::DeviceType::CPU)};
@@ -124,7 +121,5 @@ MemoryReuse::MemoryReuse() {
 }
 
 MemoryReuse::~MemoryReuse() { allocator().end(); }
-
-uint64_t allocated_by_this_thread() { return allocated; }
 
 }  // namespace mode_ensemble

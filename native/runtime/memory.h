@@ -16,8 +16,4 @@ class MemoryReuse {
   MemoryReuse& operator=(const MemoryReuse&) = delete;
 };
 
-// Bytes that this thread has asked LibTorch's CPU allocator for since a MemoryReuse was first made, whether
-// they have been freed or not.
-uint64_t allocated_by_this_thread();
-
 }  // namespace mode_ensemble

@@ -115,7 +115,7 @@ describe('tune mahalanobis', () => {
     const { records } = await tuneMahalanobis(settings());
     const [record] = records;
     const store = readdirSync(join(folder, 'features'));
-    const files = store.filter((name) => name.startsWith('stage-scores-'));
+    const files = store.filter((name) => name.startsWith('mahalanobis-scores-'));
     // Two halves, as they are and as adversarial copies, for three subsets; and what evaluation scored.
     assert.ok(files.length >= 12, files.join());
     // The first 30 images of evaluation at magnitude 0 are the training half, scored by the record's regression.
@@ -171,17 +171,17 @@ describe('tune mahalanobis', () => {
     const store = join(folder, 'features');
     const first = await evaluateOod(ood());
     for (const name of readdirSync(store)) {
-      if (!/^(gaussians|stage-scores|mahalanobis)-/.test(name)) continue;
+      if (!/^mahalanobis-/.test(name)) continue;
       const path = join(store, name);
       writeFileSync(path, readFileSync(path).subarray(0, 50));
     }
     const { told, hooks } = listening();
     await tuneMahalanobis(settings(), hooks);
     assert.ok(
-      told.some((text) => /gaussians-.*It is made again\.$/.test(text)),
+      told.some((text) => /mahalanobis-gaussians-.*It is made again\.$/.test(text)),
       told.join('\n'),
     );
-    assert.ok(told.some((text) => /stage-scores-.*It is made again\.$/.test(text)));
+    assert.ok(told.some((text) => /mahalanobis-scores-.*It is made again\.$/.test(text)));
     const again = await evaluateOod(ood());
     assert.deepEqual(again.evaluation.rows, first.evaluation.rows);
   });
