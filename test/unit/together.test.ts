@@ -136,6 +136,6 @@ test('gradients of modes with different preprocessing are not added up', async (
   await assert.rejects(together(['200', '224'], perturbed(1000, 0.001, 'accumulated')), {
     code: 'E_CONFIG',
     message:
-      'gradient: accumulated: expected one kind of preprocessing, 200+224 has modes with 2 kinds; take gradient: own.',
+      'gradient: accumulated: expected modes with one preprocessing, whose gradients can be added up, found 2 in 200+224; take gradient: own.',
   });
 });
