@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { resolveArch } from '../lib/modes/arch.js';
 import type { DataHandle, EpochEvent, Precision } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
+import { recipe, UNSAVED } from '../test/helpers/native.js';
 
 const BATCH = 128;
 const STEPS = 10;
@@ -83,16 +84,9 @@ async function ours(precision: Precision): Promise<number> {
       train: train.handle,
       test: test.handle,
       transform: resolveArch('cifar-resnet18').transform,
-      augment: { crop: 'padded', cropPadding: 4, scale: [0.08, 1], ratio: [3 / 4, 4 / 3], flip: true },
-      decode: 'exact',
-      keepDecoded: 0,
-      epochs: 2,
-      batchSize: BATCH,
-      learningRate: 0.1,
-      momentum: 0.9,
-      nesterov: false,
-      weightDecay: 1e-4,
-      precision,
+      ...recipe({ epochs: 2, batchSize: BATCH, learningRate: 0.1, weightDecay: 1e-4, precision }),
+      saving: UNSAVED,
+      reportSteps: STEPS,
       threads,
       workers: 2,
       checkpoint: join(folder, 'checkpoint.safetensors'),

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { check, checkList, checkText } from '../config/check.js';
 import { ConfigError } from '../config/errors.js';
-import { fields, type TrainSettings, type TransformSettings, trainSchema } from '../config/schema.js';
+import { fields, RECIPES, type TrainSettings, type TransformSettings, trainSchema } from '../config/schema.js';
 import { SUITES } from '../data/suites.js';
 import { CONVENTION_NAMES, type ConventionName, DEFAULT_INTERVALS, type IntervalSettings } from '../metrics/index.js';
 import type { EnsembleWish } from '../run/experiment.js';
@@ -78,24 +78,33 @@ export function transformOverrides({ mean, std, resize, fit, filter, crop }: Tra
   return given({ mean, std, resize, fit, filter, crop });
 }
 
-const RECIPE = trainSchema.parse({});
+type TrainField = keyof TrainSettings & FieldName;
 
-/** What holds where a recipe does not say it. */
-const UNSTATED: Partial<Record<keyof TrainSettings, string>> = {
-  dropout: "the architecture's",
-  randomCrop: 'padded',
-  cropScale: '0.08,1',
-  cropRatio: '3/4,4/3',
-  decode: 'exact',
-};
-
-/** Every training setting: flag, field, description. */
-const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof TrainSettings, description: string][] = [
+/** Every training setting but the two that are switches: flag, field, description. */
+const TRAIN_FLAGS: readonly [flags: string, field: TrainField, description: string][] = [
+  ['--recipe <name>', 'recipe', "what holds where nothing else is said: the paper's for cifar10 or imagenet"],
   ['--epochs <n>', 'epochs', 'passes over the training data'],
   ['--batch-size <n>', 'batchSize', 'images in a step'],
-  ['--learning-rate <x>', 'learningRate', 'at the start; it falls to 0 along a cosine'],
-  ['--momentum <x>', 'momentum', 'of the stochastic gradient descent'],
-  ['--weight-decay <x>', 'weightDecay', 'on all parameters'],
+  ['--optimizer <name>', 'optimizer', 'sgd or adamw'],
+  ['--learning-rate <x>', 'learningRate', 'the highest'],
+  ['--momentum <x>', 'momentum', 'of sgd'],
+  ['--beta1 <x>', 'beta1', 'of adamw: decay of the mean'],
+  ['--beta2 <x>', 'beta2', 'of adamw: decay of the squares'],
+  ['--epsilon <x>', 'epsilon', 'of adamw'],
+  ['--weight-decay <x>', 'weightDecay', 'how strongly weights are drawn to 0'],
+  ['--decay-on <which>', 'decayOn', 'all parameters, or matrices: norms and biases are spared'],
+  ['--schedule <name>', 'schedule', 'of the learning rate: cosine or step'],
+  ['--min-rate <x>', 'minRate', 'where the cosine ends'],
+  ['--cooldown-epochs <n>', 'cooldownEpochs', 'epochs at --min-rate after the cosine'],
+  ['--step-epochs <n>', 'stepEpochs', 'epochs between two steps'],
+  ['--step-factor <x>', 'stepFactor', 'what a step multiplies the learning rate by'],
+  ['--warmup-epochs <n>', 'warmupEpochs', 'first epochs, in which the learning rate rises'],
+  ['--warmup-rate <x>', 'warmupRate', 'learning rate from which it rises'],
+  ['--label-smoothing <x>', 'labelSmoothing', 'share of a label that all classes divide'],
+  ['--mixup <alpha>', 'mixup', 'mix images of a batch, with a share from Beta(α, α); 0 for none'],
+  ['--cutmix <alpha>', 'cutmix', 'put boxes of other images in, with a share from Beta(α, α); 0 for none'],
+  ['--mix-probability <x>', 'mixProbability', 'share of batches that are mixed'],
+  ['--switch-probability <x>', 'switchProbability', 'share of these that take cutmix, where there are both'],
   ['--dropout <x>', 'dropout', 'probability, for families that have it'],
   ['--random-crop <kind>', 'randomCrop', 'none, padded, or resized (a random box becomes the square)'],
   ['--crop-padding <pixels>', 'cropPadding', 'of the padded random crop; 0 for none'],
@@ -103,19 +112,40 @@ const TRAIN_FLAGS: readonly [flags: string, field: FieldName & keyof TrainSettin
   ['--crop-ratio <from,to>', 'cropRatio', "of the resized random crop: a box's width over its height"],
   ['--decode <mode>', 'decode', 'of training images: exact, or fast'],
   ['--precision <name>', 'precision', 'float32 or bfloat16'],
+  ['--report-steps <n>', 'reportSteps', 'steps between two lines of log.jsonl'],
+  ['--save-epochs <n>', 'saveEpochs', 'keep the weights after the first epoch and after every n; 0 for the last alone'],
 ];
 
-/** Adds the flags of a training; their values are read back with trainSettings. */
+/** How a default is written where the recipes agree, and where they do not. */
+function usualText(field: TrainField): string {
+  if (field === 'recipe') return 'cifar10';
+  if (field === 'dropout') return "the architecture's";
+  if (field === 'cropRatio') return '3/4,4/3';
+  const values = Object.values(RECIPES).map((recipe) => String(recipe[field]));
+  return [...new Set(values)].join('; imagenet: ');
+}
+
+/** Adds the flags of a training; trainSettings reads their values back. */
 export function addTrainOptions(command: Command): Command {
   for (const [flags, field, description] of TRAIN_FLAGS) {
-    const usual = RECIPE[field] ?? UNSTATED[field];
-    const option = fieldOption(flags, field, `${description} (default: ${usual})`);
+    const option = fieldOption(flags, field, `${description} (default: ${usualText(field)})`);
     if (field === 'cropScale' || field === 'cropRatio') {
       option.argParser((text: string) => check(fields[field], numbersOf(text), option.long as string));
     }
     command.addOption(option);
   }
   return command.option('--nesterov', 'Nesterov momentum').option('--no-flip', 'do not flip images at random');
+}
+
+/** The settings that the flags give, and what the recipe says of the others. @throws ConfigError */
+export function trainSettings(flags: Partial<TrainSettings>): TrainSettings {
+  const named = Object.fromEntries(TRAIN_FLAGS.map(([, field]) => [field, flags[field]]));
+  const { nesterov, flip } = flags;
+  const settings = check(trainSchema, given({ ...named, nesterov, flip }), 'train');
+  if (settings.nesterov && settings.momentum === 0) {
+    throw new ConfigError('--nesterov: expected a --momentum above 0 with it, found 0');
+  }
+  return settings;
 }
 
 export interface SuiteFlags {

@@ -1,8 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
-import { check } from '../config/check.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
-import { type TrainSettings, trainSchema } from '../config/schema.js';
+import type { TrainSettings } from '../config/schema.js';
 import { openData } from '../data/open.js';
 import { parseDataSpec } from '../data/spec.js';
 import { missingSentence } from '../data/suite.js';
@@ -24,6 +23,7 @@ import {
   type MachineFlags,
   type SuiteFlags,
   type TransformFlags,
+  trainSettings,
   transformOverrides,
 } from './options.js';
 import { duration } from './progress.js';
@@ -49,7 +49,7 @@ export function addTrain(program: Command, context: CommandContext): void {
     .summary('train one mode')
     .description(
       'Trains one network from one seed. A mode that is finished is not trained again, and never overwritten. ' +
-        "The defaults of the training are the paper's for CIFAR-10.",
+        "The defaults of the training are the paper's for CIFAR-10; --recipe imagenet takes those for ImageNet.",
     )
     .requiredOption('--arch <name>', 'architecture, for instance cifar-resnet18')
     .addOption(fieldOption('--width <n>', 'width', "channels of the first stage (default: the architecture's)"))
@@ -107,9 +107,11 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
     context.print(`${checkpoint}: finished before, with the same settings`);
     return;
   }
-  const { accuracy, loss, seconds, imagesPerSecond } = result;
+  const { accuracy, top5, loss, seconds, imagesPerSecond } = result;
   const speed = `${duration(seconds)}, ${Math.round(imagesPerSecond)} images/s`;
-  context.print(`${checkpoint}: test accuracy ${accuracy.toFixed(2)} %, loss ${loss.toFixed(4)}, ${speed}`);
+  context.print(
+    `${checkpoint}: test accuracy ${accuracy.toFixed(2)} % (top-5 ${top5.toFixed(2)} %), loss ${loss.toFixed(4)}, ${speed}`,
+  );
 }
 
 /** The training and the test data, not opened yet. */
@@ -136,16 +138,4 @@ function trainSets(flags: Flags) {
     allowWhole: test !== undefined,
     where: { train: sets.in.where, test: suite === undefined ? '--test' : sets.in.where },
   };
-}
-
-function trainSettings(flags: Flags): TrainSettings {
-  const { epochs, batchSize, learningRate, momentum, nesterov, weightDecay, dropout } = flags;
-  const { randomCrop, cropPadding, cropScale, cropRatio, decode, flip, precision } = flags;
-  const pictures = { randomCrop, cropPadding, cropScale, cropRatio, decode, flip };
-  const optimisation = { epochs, batchSize, learningRate, momentum, nesterov, weightDecay, dropout };
-  const settings = check(trainSchema, given({ ...optimisation, ...pictures, precision }), 'train');
-  if (settings.nesterov && settings.momentum === 0) {
-    throw new ConfigError('--nesterov: expected a --momentum above 0 with it, found 0');
-  }
-  return settings;
 }

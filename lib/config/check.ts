@@ -56,9 +56,10 @@ function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   return Object.keys(shapeOf(inner) ?? {});
 }
 
-/** The fields of an object schema, through the wrappers that give it a default. */
+/** The fields of an object schema, through the wrappers that fill in what is not given. */
 function shapeOf(schema: z.ZodType | undefined): Record<string, z.ZodType> | undefined {
   if (schema instanceof z.ZodObject) return schema.shape as Record<string, z.ZodType>;
+  if (schema instanceof z.ZodPipe) return shapeOf(schema.in as z.ZodType);
   if (schema instanceof z.ZodPrefault || schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) {
     return shapeOf(schema.unwrap() as z.ZodType);
   }

@@ -4,27 +4,26 @@
  */
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { count, flag, whole } from './field-types.js';
+import { savingFields, trainFields, trainSchema } from './recipes.js';
+
+export {
+  RECIPES,
+  type Recipe,
+  type RecipeName,
+  type SavingSettings,
+  splitSettings,
+  type TrainSettings,
+  trainSchema,
+} from './recipes.js';
 
 const MAX_SEED = 2 ** 32 - 1;
-
-function whole(from: number, to: number, text: string) {
-  return z.int({ error: text }).min(from, text).max(to, text);
-}
-
-function count(from = 1) {
-  return whole(from, Number.MAX_SAFE_INTEGER, `a whole number of at least ${from}`);
-}
 
 function name(text: string) {
   return z.string({ error: text }).trim().min(1, text);
 }
 
-function flag() {
-  return z.boolean({ error: 'true or false' });
-}
-
 const seed = whole(0, MAX_SEED, `a whole number from 0 to ${MAX_SEED}`);
-const precision = z.enum(['float32', 'bfloat16'], { error: 'float32 or bfloat16' });
 
 /** Refuses a list in which a value stands twice, and names the value. */
 function distinct(what: string) {
@@ -62,7 +61,6 @@ const detector = z.union(
   { error: detectorText },
 );
 
-const dropoutText = 'a number from 0 to below 1';
 const tripleText = 'three numbers, one for each of red, green and blue';
 const spreadText = 'three numbers above 0, one for each of red, green and blue';
 
@@ -72,36 +70,13 @@ function triple(text: string, least?: number) {
   return z.tuple([numbers, numbers, numbers], { error: text });
 }
 
-const scaleText = "two rising numbers above 0 and up to 1, shares of the image's area";
-const ratioText = "two rising numbers above 0, a box's width over its height";
-
-function range(text: string, most: number) {
-  const item = z.number({ error: text }).gt(0, text).max(most, text);
-  return z.tuple([item, item], { error: text }).refine(([from, to]) => from <= to, text);
-}
-
 /** The checks of single fields, shared by the file and the flags. */
 export const fields = {
+  ...trainFields,
+  ...savingFields,
   seed,
   seeds: seedList(1),
   width: count(),
-  epochs: count(),
-  batchSize: count(),
-  learningRate: z.number({ error: 'a number above 0' }).positive('a number above 0'),
-  momentum: z
-    .number({ error: 'a number from 0 to below 1' })
-    .min(0, 'a number from 0 to below 1')
-    .lt(1, 'a number from 0 to below 1'),
-  nesterov: flag(),
-  weightDecay: z.number({ error: 'a number of at least 0' }).min(0, 'a number of at least 0'),
-  dropout: z.number({ error: dropoutText }).min(0, dropoutText).lt(1, dropoutText),
-  cropPadding: count(0),
-  randomCrop: z.enum(['none', 'padded', 'resized'], { error: 'none, padded or resized' }),
-  cropScale: range(scaleText, 1),
-  cropRatio: range(ratioText, 1e6),
-  decode: z.enum(['exact', 'fast'], { error: 'exact or fast' }),
-  flip: flag(),
-  precision,
   storage: z.enum(['float32', 'float16'], { error: 'float32 or float16' }),
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
@@ -132,30 +107,6 @@ export const transformSchema = z.strictObject(
     std: fields.std.optional(),
   },
   { error: 'a mapping of preprocessing settings' },
-);
-
-/** How a mode is trained; the defaults are the paper's recipe for CIFAR-10 (Fang et al. 2024, section on CIFAR-10). */
-export const trainSchema = z.strictObject(
-  {
-    epochs: fields.epochs.default(150),
-    batchSize: fields.batchSize.default(256),
-    learningRate: fields.learningRate.default(0.1),
-    momentum: fields.momentum.default(0.9),
-    nesterov: fields.nesterov.default(false),
-    weightDecay: fields.weightDecay.default(1e-4),
-    /** Where it is not given: the architecture's. */
-    dropout: fields.dropout.optional(),
-    /** Where it is not given: padded. `resized` is torchvision's RandomResizedCrop with cropScale and cropRatio. */
-    randomCrop: fields.randomCrop.optional(),
-    cropPadding: fields.cropPadding.default(4),
-    cropScale: fields.cropScale.optional(),
-    cropRatio: fields.cropRatio.optional(),
-    /** Of training images; where it is not given: exact. */
-    decode: fields.decode.optional(),
-    flip: fields.flip.default(true),
-    precision: fields.precision.default('float32'),
-  },
-  { error: 'a mapping of training settings' },
 );
 
 /** A bootstrap over images: how many resamples, or that and more. */
@@ -229,7 +180,6 @@ export const experimentSchema = z.strictObject(
 /** What an experiment without a suite must say; in the words of the fields above. */
 export const setsSchema = z.object({ in: name(specText), out: z.array(z.string(), { error: outText }) });
 
-export type TrainSettings = z.output<typeof trainSchema>;
 export type TransformSettings = z.output<typeof transformSchema>;
 export type EvaluateSettings = z.output<typeof evaluateSchema>;
 

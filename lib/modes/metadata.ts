@@ -4,7 +4,7 @@
  */
 import { canonicalHash, canonicalJson, type Json } from '../config/canonical.js';
 import { ModeEnsembleError } from '../config/errors.js';
-import type { TrainSettings } from '../config/schema.js';
+import type { Recipe } from '../config/recipes.js';
 import type { ArchOptions, TransformOptions } from '../native/contract.js';
 
 const FORMAT = 'mode-ensemble';
@@ -18,7 +18,7 @@ export interface ModeSettings {
   arch: ArchOptions;
   /** The training data's fingerprint. */
   data: string;
-  train: TrainSettings;
+  train: Recipe;
   transform: TransformOptions;
 }
 

@@ -1,17 +1,17 @@
-import { appendFileSync, existsSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { firstDifference, type Json } from '../config/canonical.js';
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
-import { ioError, temporaryName } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
-import type { TrainSettings } from '../config/schema.js';
+import { splitSettings, type TrainSettings } from '../config/recipes.js';
 import type { DataSet } from '../data/open.js';
-import type { Addon, AugmentOptions, EpochEvent, TrainResult, TransformOptions } from '../native/contract.js';
+import type { Addon, EpochEvent, StepEvent, TrainResult, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { archOptions, type ModeArch } from './arch.js';
 import { checkpointIn, readCheckpoint } from './find.js';
+import { recipeOptions } from './job-settings.js';
+import { openLog } from './log.js';
 import { type ModeSettings, readMetadata, writeMetadata } from './metadata.js';
 
 export interface TrainModeSettings {
@@ -49,7 +49,8 @@ export interface TrainedMode {
 export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}): Promise<TrainedMode> {
   const { arch, seed, train, test, settings, threads, workers, folder, addon = getAddon() } = options;
   requireSameClasses(train, test);
-  const { dropout = arch.dropout, ...recipe } = settings;
+  const { recipe: whole, saving } = splitSettings(settings);
+  const { dropout = arch.dropout, ...recipe } = whole;
   const wanted: ModeSettings = {
     arch: archOptions({ ...arch, dropout }, train.classes.length),
     data: train.fingerprint,
@@ -64,11 +65,16 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
   }
   await makeWritableFolder(folder);
   const log = openLog(folder);
+  const write = (event: StepEvent | EpochEvent) => {
+    if (!log.write(event)) job.abort();
+  };
   const job = startJob(
     (sink) =>
       addon.train(
         {
-          ...jobSettings(recipe),
+          ...recipeOptions(recipe),
+          saving: { saveEpochs: saving.saveEpochs, folder },
+          reportSteps: saving.reportSteps,
           arch: wanted.arch,
           seed,
           train: train.handle,
@@ -83,8 +89,12 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
       ),
     {
       ...hooks,
+      onStep(event) {
+        write(event);
+        hooks.onStep?.(event);
+      },
       onEpoch(event) {
-        if (!log.write(event)) job.abort();
+        write(event);
         hooks.onEpoch?.(event);
       },
     },
@@ -95,25 +105,6 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
   } catch (error) {
     throw log.fault ?? error;
   }
-}
-
-/** Of torchvision's RandomResizedCrop. */
-const USUAL_SCALE: [number, number] = [0.08, 1];
-const USUAL_RATIO: [number, number] = [3 / 4, 4 / 3];
-/** Sets of which all decoded images take at most so many bytes stay in memory from epoch to epoch. */
-const KEEP_DECODED = 2 ** 30;
-
-/** The recipe in the words of the job. */
-function jobSettings(recipe: Omit<TrainSettings, 'dropout'>) {
-  const { randomCrop, cropPadding, cropScale, cropRatio, decode, flip, ...optimisation } = recipe;
-  const augment: AugmentOptions = {
-    crop: randomCrop ?? 'padded',
-    cropPadding,
-    scale: cropScale ?? USUAL_SCALE,
-    ratio: cropRatio ?? USUAL_RATIO,
-    flip,
-  };
-  return { ...optimisation, augment, decode: decode ?? ('exact' as const), keepDecoded: KEEP_DECODED };
 }
 
 /** In-distribution labels are only comparable where both parts have the same classes. */
@@ -143,38 +134,4 @@ async function requireSame(checkpoint: string, metadata: Record<string, string>,
   const { field, a, b } = difference ?? { field: 'settingsHash', a: there.settingsHash, b: wanted?.settingsHash };
   const found = `was trained with ${field} ${describe(a)}, but ${describe(b)} is asked for now`;
   throw new ConfigError(`${checkpoint}: ${found}; ${advice}`);
-}
-
-interface EpochLog {
-  /** False where the disk refused the line. */
-  write(event: EpochEvent): boolean;
-  /** Why, as an error to throw. */
-  fault: ModeEnsembleError | undefined;
-}
-
-/** Starts log.jsonl anew (so does training) and adds a line as each epoch ends. */
-function openLog(folder: string): EpochLog {
-  const file = join(folder, 'log.jsonl');
-  const attempt = (work: () => void) => {
-    try {
-      work();
-      return undefined;
-    } catch (error) {
-      return ioError(error, file, 'written');
-    }
-  };
-  const fault = attempt(() => {
-    const temporary = temporaryName(file);
-    writeFileSync(temporary, '');
-    renameSync(temporary, file);
-  });
-  if (fault) throw fault;
-  const log: EpochLog = {
-    fault: undefined,
-    write({ type: _, ...line }) {
-      log.fault ??= attempt(() => appendFileSync(file, `${JSON.stringify(line)}\n`));
-      return log.fault === undefined;
-    },
-  };
-  return log;
 }

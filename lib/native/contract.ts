@@ -5,7 +5,6 @@
  */
 
 import type {
-  AugmentOptions,
   DataHandle,
   DecodeMode,
   HashPixelsOptions,
@@ -34,10 +33,12 @@ import type {
   NeighboursOptions,
   NeighboursResult,
 } from './contract-linalg.js';
+import type { EpochEvent, StepEvent, TrainOptions, TrainResult } from './contract-train.js';
 
 export type * from './contract-data.js';
 export type * from './contract-extract.js';
 export type * from './contract-linalg.js';
+export type * from './contract-train.js';
 
 export type Precision = 'float32' | 'bfloat16';
 export interface ArchOptions {
@@ -66,41 +67,6 @@ export interface ArchitectureInfo {
   stages: number[];
   /** The preprocessing that travels with the architecture. */
   transform: TransformOptions;
-}
-
-export interface TrainOptions {
-  arch: ArchOptions;
-  seed: number;
-  train: DataHandle;
-  test: DataHandle;
-  transform: TransformOptions;
-  augment: AugmentOptions;
-  decode: DecodeMode;
-  /** Decoded and resized images are kept for the next epoch where all of them take at most so many bytes. */
-  keepDecoded: number;
-  epochs: number;
-  batchSize: number;
-  learningRate: number;
-  momentum: number;
-  nesterov: boolean;
-  weightDecay: number;
-  precision: Precision;
-  /** Compute threads and loader threads. */
-  threads: number;
-  workers: number;
-  /** Where the trained weights go (safetensors, written whole or not at all). */
-  checkpoint: string;
-  /** Goes into the checkpoint's `__metadata__` as it is. */
-  metadata: Record<string, string>;
-}
-
-export interface TrainResult {
-  loss: number;
-  /** Top-1 on the test data after the last epoch, in percent. */
-  accuracy: number;
-  seconds: number;
-  /** Training images per second, validation left out, over all epochs. */
-  imagesPerSecond: number;
 }
 
 export interface InitWeightsOptions {
@@ -219,29 +185,13 @@ export interface ProgressEvent {
   rate: number;
 }
 
-export interface EpochEvent {
-  type: 'epoch';
-  /** From 1. */
-  epoch: number;
-  epochs: number;
-  /** Mean training loss over the epoch's images. */
-  loss: number;
-  learningRate: number;
-  /** Top-1 on the test data, in percent. */
-  accuracy: number;
-  seconds: number;
-  imagesPerSecond: number;
-  /** Share of the training time spent waiting for the loader, 0 to 1. */
-  dataWait: number;
-}
-
 export interface LogEvent {
   type: 'log';
   level: 'info' | 'warning';
   message: string;
 }
 
-export type JobEvent = ProgressEvent | EpochEvent | LogEvent;
+export type JobEvent = ProgressEvent | StepEvent | EpochEvent | LogEvent;
 
 /** What the addon hands back when a job starts. `done` rejects with an Error that has a `code`. */
 export interface NativeJob<Result> {

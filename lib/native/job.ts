@@ -1,9 +1,10 @@
 import { ERROR_CODES, type ErrorCode, ModeEnsembleError } from '../config/errors.js';
-import type { EpochEvent, JobEvent, LogEvent, NativeJob, ProgressEvent } from './contract.js';
+import type { EpochEvent, JobEvent, LogEvent, NativeJob, ProgressEvent, StepEvent } from './contract.js';
 
 export interface JobHooks {
   signal?: AbortSignal | undefined;
   onProgress?: ((event: ProgressEvent) => void) | undefined;
+  onStep?: ((event: StepEvent) => void) | undefined;
   onEpoch?: ((event: EpochEvent) => void) | undefined;
   onLog?: ((event: LogEvent) => void) | undefined;
 }
@@ -32,6 +33,7 @@ export function startJob<Result>(
   try {
     native = start((event) => {
       if (event.type === 'progress') hooks.onProgress?.(event);
+      else if (event.type === 'step') hooks.onStep?.(event);
       else if (event.type === 'epoch') hooks.onEpoch?.(event);
       else hooks.onLog?.(event);
     });

@@ -39,7 +39,9 @@ async function readLog(file: string): Promise<EpochPoint[]> {
     .filter((line) => line.trim() !== '')
     .flatMap((line) => {
       try {
-        return [JSON.parse(line) as EpochPoint];
+        // Lines of versions before the reports of steps have no type.
+        const { type = 'epoch', ...point } = JSON.parse(line) as EpochPoint & { type?: string };
+        return type === 'epoch' ? [point] : [];
       } catch {
         return [];
       }

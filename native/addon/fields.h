@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "addon/napi_env.h"
+#include "data/augment.h"
 #include "data/transform.h"
 #include "models/registry.h"
 #include "runtime/error.h"
@@ -122,5 +123,8 @@ int64_t side(const Fields& fields, const std::string& name);
 std::string one_of(const Fields& fields, const std::string& name, std::initializer_list<const char*> known);
 ArchOptions arch(const Fields& fields);
 TransformOptions transform(const Fields& fields);
+// Two rising numbers above 0 and up to `most`.
+std::array<double, 2> range(const Fields& fields, const std::string& name, double most);
+AugmentOptions augment(const Fields& fields);
 
 }  // namespace mode_ensemble::addon

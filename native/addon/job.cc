@@ -38,7 +38,7 @@ struct Finished {
   Error failure{ErrorCode::numeric, ""};
 };
 
-using Message = std::variant<Progress, EpochReport, LogLine, Finished>;
+using Message = std::variant<Progress, StepReport, EpochReport, LogLine, Finished>;
 
 Napi::Object to_js(Napi::Env env, const Progress& progress) {
   auto event = Napi::Object::New(env);
@@ -50,14 +50,36 @@ Napi::Object to_js(Napi::Env env, const Progress& progress) {
   return event;
 }
 
+Napi::Object to_js(Napi::Env env, const StepReport& report) {
+  auto event = Napi::Object::New(env);
+  event["type"] = "step";
+  event["epoch"] = static_cast<double>(report.epoch);
+  event["epochs"] = static_cast<double>(report.epochs);
+  event["step"] = static_cast<double>(report.step);
+  event["steps"] = static_cast<double>(report.steps);
+  event["globalStep"] = static_cast<double>(report.globalStep);
+  event["loss"] = report.loss;
+  event["top1"] = report.top1;
+  event["top5"] = report.top5;
+  event["learningRate"] = report.learningRate;
+  event["imagesPerSecond"] = report.imagesPerSecond;
+  event["dataWait"] = report.dataWait;
+  return event;
+}
+
 Napi::Object to_js(Napi::Env env, const EpochReport& report) {
   auto event = Napi::Object::New(env);
   event["type"] = "epoch";
   event["epoch"] = static_cast<double>(report.epoch);
   event["epochs"] = static_cast<double>(report.epochs);
+  event["globalStep"] = static_cast<double>(report.globalStep);
   event["loss"] = report.loss;
+  event["trainTop1"] = report.trainTop1;
+  event["trainTop5"] = report.trainTop5;
   event["learningRate"] = report.learningRate;
   event["accuracy"] = report.accuracy;
+  event["top5"] = report.top5;
+  event["testLoss"] = report.testLoss;
   event["seconds"] = report.seconds;
   event["imagesPerSecond"] = report.imagesPerSecond;
   event["dataWait"] = report.dataWait;
@@ -138,6 +160,7 @@ class Job final : public JobContext {
 
   bool aborted() const override { return *abort_; }
   void report(const Progress& progress) override { post(progress); }
+  void report(const StepReport& step) override { post(step); }
   void report(const EpochReport& epoch) override { post(epoch); }
   void report(const LogLine& line) override { post(line); }
 

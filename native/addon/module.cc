@@ -90,6 +90,7 @@ Napi::Value train_job(const Napi::CallbackInfo& call) {
       auto out = Napi::Object::New(env);
       out["loss"] = result.loss;
       out["accuracy"] = result.accuracy;
+      out["top5"] = result.top5;
       out["seconds"] = result.seconds;
       out["imagesPerSecond"] = result.imagesPerSecond;
       return out;

@@ -11,26 +11,6 @@ namespace {
 // Random 128 bits: tells our externals from anyone else's.
 constexpr napi_type_tag kDataTag{0x6d6f64652d656e73ull, 0x656d626c65d474a1ull};
 
-std::array<double, 2> range(const Fields& fields, const std::string& name, double most) {
-  const auto value = fields.pair(name);
-  if (!(value[0] > 0 && value[0] <= value[1] && value[1] <= most))
-    throw Error(ErrorCode::config, fields.at(name) + ": expected two rising numbers above 0" +
-                                       (most < 2 ? " and up to 1." : "."));
-  return value;
-}
-
-AugmentOptions augment(const Fields& fields) {
-  AugmentOptions out;
-  out.crop = one_of(fields, "crop", {"none", "padded", "resized"});
-  out.cropPadding = at_least(fields, "cropPadding", 0);
-  if (out.cropPadding > 4096)
-    throw Error(ErrorCode::config, fields.at("cropPadding") + ": expected 0 to 4096.");
-  out.scale = range(fields, "scale", 1);
-  out.ratio = range(fields, "ratio", 1e6);
-  out.flip = fields.boolean("flip");
-  return out;
-}
-
 }  // namespace
 
 Napi::Value make_data_handle(Napi::Env env, std::shared_ptr<const DataSet> data) {
@@ -137,31 +117,6 @@ RandomBoxesOptions read_random_boxes_options(const Napi::Value& value) {
 VerifyOptions read_verify_options(const Napi::Value& value) {
   const Fields fields(value, "");
   return {open_data_of(fields.value("data"), "data"), fields.integer("threads")};
-}
-
-TrainOptions read_train_options(const Napi::Value& value) {
-  const Fields fields(value, "");
-  TrainOptions out;
-  out.arch = arch(fields.object("arch"));
-  out.seed = fields.integer("seed");
-  out.train = open_data_of(fields.value("train"), "train");
-  out.test = open_data_of(fields.value("test"), "test");
-  out.transform = transform(fields.object("transform"));
-  out.augment = augment(fields.object("augment"));
-  out.decode = one_of(fields, "decode", {"exact", "fast"});
-  out.keepDecoded = at_least(fields, "keepDecoded", 0);
-  out.epochs = fields.integer("epochs");
-  out.batchSize = fields.integer("batchSize");
-  out.learningRate = fields.number("learningRate");
-  out.momentum = fields.number("momentum");
-  out.nesterov = fields.boolean("nesterov");
-  out.weightDecay = fields.number("weightDecay");
-  out.precision = fields.string("precision");
-  out.threads = fields.integer("threads");
-  out.workers = fields.integer("workers");
-  out.checkpoint = fields.string("checkpoint");
-  out.metadata = fields.dictionary("metadata");
-  return out;
 }
 
 static ExtractOutput extract_output(const Napi::Value& value, const std::string& where) {

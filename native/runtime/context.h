@@ -16,12 +16,21 @@ struct Progress {
   double rate = 0;  // items per second since the phase began
 };
 
-struct EpochReport {
-  int64_t epoch = 0;  // from 1
-  int64_t epochs = 0;
-  double loss = 0;
+// What a training did since the report before; see StepEvent of the contract.
+struct StepReport {
+  int64_t epoch = 0, epochs = 0, step = 0, steps = 0, globalStep = 0;  // from 1
+  double loss = 0, top1 = 0, top5 = 0;                                 // percent
   double learningRate = 0;
-  double accuracy = 0;  // percent
+  double imagesPerSecond = 0;
+  double dataWait = 0;  // share of the training time, 0 to 1
+};
+
+struct EpochReport {
+  int64_t epoch = 0, epochs = 0, globalStep = 0;  // from 1
+  double loss = 0, trainTop1 = 0, trainTop5 = 0;  // percent
+  double learningRate = 0;
+  double accuracy = 0, top5 = 0;  // percent
+  double testLoss = 0;
   double seconds = 0;
   double imagesPerSecond = 0;
   double dataWait = 0;  // share of the training time, 0 to 1
@@ -38,6 +47,7 @@ class JobContext {
   virtual ~JobContext() = default;
   virtual bool aborted() const = 0;
   virtual void report(const Progress& progress) = 0;
+  virtual void report(const StepReport& step) = 0;
   virtual void report(const EpochReport& epoch) = 0;
   virtual void report(const LogLine& line) = 0;
 

@@ -8,26 +8,25 @@
 #include "runtime/device.h"
 #include "runtime/memory.h"
 #include "runtime/random.h"
-#include "train/sgd.h"
+#include "train/objective.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+#include "train/statistics.h"
 
 namespace mode_ensemble {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Part {
-  double loss = 0;
-  double accuracy = 0;  // percent
-  double seconds = 0;
-  double waited = 0;  // seconds
-  int64_t images = 0;
-};
-
 void check(const TrainOptions& options) {
   const auto fail = [](const std::string& message) { throw Error(ErrorCode::config, message); };
   if (options.epochs < 1) fail("epochs: expected at least 1, found " + std::to_string(options.epochs) + ".");
   if (options.batchSize < 1)
     fail("batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
+  if (options.schedule.cooldownEpochs >= options.epochs || options.schedule.warmupEpochs > options.epochs)
+    fail("warmupEpochs, cooldownEpochs: expected no more warm-up than the " + std::to_string(options.epochs) +
+         " epochs and less cool-down, found " + std::to_string(options.schedule.warmupEpochs) + " and " +
+         std::to_string(options.schedule.cooldownEpochs) + ".");
   for (const auto& data : {options.train, options.test}) {
     for (int64_t i = 0; i < data->reader->size(); ++i) {
       const int64_t label = data->reader->label(i);
@@ -60,62 +59,197 @@ LoaderOptions training_loader_options(const TrainOptions& options, const Network
   return loader;
 }
 
-Part train_epoch(Network& network, Sgd& sgd, const TrainOptions& options, int64_t epoch, double rate,
-                 JobContext& context) {
-  Part part;
-  const auto start = Clock::now();
-  TensorLoader loader(options.train, training_loader_options(options, network, epoch));
-  ProgressMeter meter(context, "train", options.train->reader->size());
-  Batch batch;
-  auto loss_sum = at::zeros({}, at::kDouble);
-  while (true) {
-    const auto asked = Clock::now();
-    if (!loader.next(batch)) break;
-    part.waited += seconds_since(asked);
-    context.throw_if_aborted();
-    const int64_t rows = batch.images.size(0);
-    if (rows == 0) continue;
-    at::Tensor loss;
+// How long something took, and how much of it was waiting for the loader.
+struct Times {
+  double seconds = 0, waited = 0;
+};
+
+// Where a training is: what a state file holds besides the weights and what the optimizer remembers.
+struct Position {
+  int64_t epoch = 0;    // from 0
+  int64_t batches = 0;  // of this epoch, done
+  int64_t steps = 0;    // of all epochs, done
+  Statistics epoch_sums;
+};
+
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, JobContext& context)
+      : options_(options),
+        context_(context),
+        seed_(static_cast<uint64_t>(options.seed)),
+        network_(make_network(options.arch, {Init::seeded, seed_})),
+        objective_(options.objective, seed_, options.arch.classes) {
+    network_->seed_dropout(RandomStream(seed_, "dropout").next());
+    network_->to_channels_last();
+    network_->require_gradients(true);
+    optimizer_ = make_optimizer(options.optimizer, *network_);
+  }
+
+  TrainResult run() {
+    TrainResult result;
+    double training_seconds = 0;
+    int64_t images = 0;
+    for (; position_.epoch < options_.epochs; next_epoch()) {
+      const Times times = train_epoch();
+      const auto trained = position_.epoch_sums.read();
+      const auto start = Clock::now();
+      const Means tested = test();
+      training_seconds += times.seconds;
+      images += position_.epoch_sums.images;
+      result.loss = trained.loss;
+      result.accuracy = tested.top1;
+      result.top5 = tested.top5;
+      const double seconds = times.seconds + seconds_since(start);
+      result.seconds += seconds;
+      report_epoch(trained, tested, times, seconds);
+      save_epoch();
+    }
+    result.imagesPerSecond = static_cast<double>(images) / training_seconds;
+    context_.throw_if_aborted();
+    save_weights(*network_, options_.checkpoint, options_.metadata);
+    return result;
+  }
+
+ private:
+  double rate() const { return learning_rate(options_.schedule, position_.epoch, options_.epochs); }
+
+  void next_epoch() {
+    ++position_.epoch;
+    position_.batches = 0;
+    position_.epoch_sums = {};
+  }
+
+  Times train_epoch() {
+    Times times;
+    const auto start = Clock::now();
+    TensorLoader loader(options_.train, training_loader_options(options_, *network_, position_.epoch));
+    ProgressMeter meter(context_, "train", options_.train->reader->size());
+    const int64_t batches = loader.loader().batches();
+    Statistics window;
+    Times since;
+    auto window_start = start;
+    Batch batch;
+    while (true) {
+      const auto asked = Clock::now();
+      if (!loader.next(batch)) break;
+      const double waited = seconds_since(asked);
+      times.waited += waited, since.waited += waited;
+      context_.throw_if_aborted();
+      const int64_t rows = batch.images.size(0);
+      ++position_.batches;
+      if (rows > 0) {
+        const auto sums = step(batch);
+        position_.epoch_sums.add(sums, rows);
+        window.add(sums, rows);
+        ++position_.steps;
+        meter.add(rows);
+      }
+      const bool is_last = position_.batches == batches;
+      if (window.images > 0 && (is_last || position_.batches % options_.reportSteps == 0)) {
+        since.seconds = seconds_since(window_start);
+        report_step(window, since, batches);
+        window = {}, since = {};
+        window_start = Clock::now();
+      }
+    }
+    times.seconds = seconds_since(start);
+    if (position_.epoch_sums.images == 0)
+      throw Error(ErrorCode::data, "No image of the training data could be read.");
+    return times;
+  }
+
+  // Forward, backward, and the weights' move; what batch_sums gives.
+  at::Tensor step(Batch& batch) {
+    const auto targets = objective_.prepare(batch.images, batch.labels, position_.steps);
+    at::Tensor logits, loss;
     {
-      const Autocast autocast(options.precision);
-      loss =
-          at::cross_entropy_loss(network.forward(batch.images, true, {}).logits.to(at::kFloat), batch.labels);
+      const Autocast autocast(options_.precision);
+      logits = network_->forward(batch.images, true, {}).logits.to(at::kFloat);
+      loss = objective_.loss(logits, targets);
     }
     loss.backward();
-    sgd.step(rate);
-    loss_sum.add_(loss.detach(), static_cast<double>(rows));
-    part.images += rows;
-    meter.add(rows);
+    optimizer_->step(rate());
+    return batch_sums(loss, logits, targets.labels);
   }
-  part.seconds = seconds_since(start);
-  if (part.images == 0) throw Error(ErrorCode::data, "No image of the training data could be read.");
-  part.loss = loss_sum.item<double>() / static_cast<double>(part.images);
-  return part;
-}
 
-Part test_epoch(Network& network, const TrainOptions& options, JobContext& context) {
-  const c10::NoGradGuard no_grad;
-  Part part;
-  const auto start = Clock::now();
-  TensorLoader loader(options.test, loader_options(options, network));
-  ProgressMeter meter(context, "test", options.test->reader->size());
-  Batch batch;
-  int64_t right = 0;
-  while (loader.next(batch)) {
-    context.throw_if_aborted();
-    const int64_t rows = batch.images.size(0);
-    if (rows == 0) continue;
-    const Autocast autocast(options.precision);
-    const auto logits = network.forward(batch.images, false, {}).logits;
-    right += logits.argmax(1).eq(batch.labels).sum().item<int64_t>();
-    part.images += rows;
-    meter.add(rows);
+  // The weights after the first epoch and every saveEpochs; those after the last one are the checkpoint.
+  void save_epoch() {
+    const int64_t every = options_.saving.saveEpochs, epoch = position_.epoch + 1;
+    if (every == 0 || epoch == options_.epochs || (epoch != 1 && epoch % every != 0)) return;
+    auto metadata = options_.metadata;
+    metadata["epoch"] = std::to_string(epoch);
+    save_weights(*network_, options_.saving.folder + "/epoch-" + std::to_string(epoch) + ".safetensors",
+                 metadata);
   }
-  part.seconds = seconds_since(start);
-  if (part.images == 0) throw Error(ErrorCode::data, "No image of the test data could be read.");
-  part.accuracy = 100.0 * static_cast<double>(right) / static_cast<double>(part.images);
-  return part;
-}
+
+  Means test() {
+    const c10::NoGradGuard no_grad;
+    TensorLoader loader(options_.test, loader_options(options_, *network_));
+    ProgressMeter meter(context_, "test", options_.test->reader->size());
+    Batch batch;
+    Statistics sums;
+    while (loader.next(batch)) {
+      context_.throw_if_aborted();
+      const int64_t rows = batch.images.size(0);
+      if (rows == 0) continue;
+      const Autocast autocast(options_.precision);
+      const auto logits = network_->forward(batch.images, false, {}).logits.to(at::kFloat);
+      sums.add(batch_sums(at::cross_entropy_loss(logits, batch.labels), logits, batch.labels), rows);
+      meter.add(rows);
+    }
+    if (sums.images == 0) throw Error(ErrorCode::data, "No image of the test data could be read.");
+    return sums.read();
+  }
+
+  void report_step(const Statistics& window, const Times& times, int64_t batches) {
+    const Means means = window.read();
+    if (!std::isfinite(means.loss))
+      throw Error(ErrorCode::numeric, "The training loss is not finite at step " +
+                                          std::to_string(position_.steps) + " (epoch " +
+                                          std::to_string(position_.epoch + 1) + ", learning rate " +
+                                          std::to_string(rate()) + "); a smaller learning rate may help.");
+    StepReport report;
+    report.epoch = position_.epoch + 1;
+    report.epochs = options_.epochs;
+    report.step = position_.batches;
+    report.steps = batches;
+    report.globalStep = position_.steps;
+    report.loss = means.loss;
+    report.top1 = means.top1;
+    report.top5 = means.top5;
+    report.learningRate = rate();
+    report.imagesPerSecond = static_cast<double>(window.images) / times.seconds;
+    report.dataWait = times.waited / times.seconds;
+    context_.report(report);
+  }
+
+  void report_epoch(const Means& trained, const Means& tested, const Times& times, double seconds) {
+    EpochReport report;
+    report.epoch = position_.epoch + 1;
+    report.epochs = options_.epochs;
+    report.globalStep = position_.steps;
+    report.loss = trained.loss;
+    report.trainTop1 = trained.top1;
+    report.trainTop5 = trained.top5;
+    report.learningRate = rate();
+    report.accuracy = tested.top1;
+    report.top5 = tested.top5;
+    report.testLoss = tested.loss;
+    report.seconds = seconds;
+    report.imagesPerSecond = static_cast<double>(position_.epoch_sums.images) / times.seconds;
+    report.dataWait = times.waited / times.seconds;
+    context_.report(report);
+  }
+
+  const TrainOptions& options_;
+  JobContext& context_;
+  uint64_t seed_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Objective objective_;
+  Position position_;
+};
 
 }  // namespace
 
@@ -123,41 +257,7 @@ TrainResult train(const TrainOptions& options, JobContext& context) {
   check(options);
   use_threads(options.threads);
   const MemoryReuse reuse;
-  auto network = make_network(options.arch, {Init::seeded, static_cast<uint64_t>(options.seed)});
-  network->seed_dropout(RandomStream(static_cast<uint64_t>(options.seed), "dropout").next());
-  network->to_channels_last();
-  network->require_gradients(true);
-  Sgd sgd(network->parameters(), {options.momentum, options.weightDecay, options.nesterov});
-  TrainResult result;
-  double training_seconds = 0;
-  int64_t images = 0;
-  for (int64_t epoch = 0; epoch < options.epochs; ++epoch) {
-    const double rate = cosine_rate(options.learningRate, epoch, options.epochs);
-    const Part trained = train_epoch(*network, sgd, options, epoch, rate, context);
-    if (!std::isfinite(trained.loss))
-      throw Error(ErrorCode::numeric, "The training loss of epoch " + std::to_string(epoch + 1) +
-                                          " is not finite; a smaller learning rate may help.");
-    const Part tested = test_epoch(*network, options, context);
-    training_seconds += trained.seconds;
-    images += trained.images;
-    result.loss = trained.loss;
-    result.accuracy = tested.accuracy;
-    result.seconds += trained.seconds + tested.seconds;
-    EpochReport report;
-    report.epoch = epoch + 1;
-    report.epochs = options.epochs;
-    report.loss = trained.loss;
-    report.learningRate = rate;
-    report.accuracy = tested.accuracy;
-    report.seconds = trained.seconds + tested.seconds;
-    report.imagesPerSecond = static_cast<double>(trained.images) / trained.seconds;
-    report.dataWait = trained.waited / trained.seconds;
-    context.report(report);
-  }
-  result.imagesPerSecond = static_cast<double>(images) / training_seconds;
-  context.throw_if_aborted();
-  save_weights(*network, options.checkpoint, options.metadata);
-  return result;
+  return Trainer(options, context).run();
 }
 
 InitWeightsResult init_weights(const InitWeightsOptions& options, JobContext& context) {

@@ -1,3 +1,6 @@
+import type { z } from 'zod';
+import { trainSchema } from '../../lib/config/recipes.js';
+import { augmentOptions, type RecipeOptions, recipeOptions } from '../../lib/modes/job-settings.js';
 import type {
   ArchOptions,
   AugmentOptions,
@@ -9,6 +12,7 @@ import type {
   OpenDataOptions,
   OpenDataResult,
   PassOptions,
+  SavingOptions,
   TrainOptions,
   TransformOptions,
 } from '../../lib/native/contract.js';
@@ -35,16 +39,19 @@ export function open(options: Partial<OpenDataOptions> & { path: string }): Prom
   return getAddon().openData(openOptions(options), quiet).done;
 }
 
-/** Options of a small training job; everything can be overridden. */
 /** The paper's random crop and flip for CIFAR-10. */
-export const AUGMENT: AugmentOptions = {
-  crop: 'padded',
-  cropPadding: 4,
-  scale: [0.08, 1],
-  ratio: [3 / 4, 4 / 3],
-  flip: true,
-};
+export const AUGMENT: AugmentOptions = augmentOptions(trainSchema.parse({}));
 
+/** What training options are made of recipes: those of a small job. */
+export function recipe(given: z.input<typeof trainSchema> = {}): RecipeOptions {
+  const small = { epochs: 1, batchSize: 32, learningRate: 0.05, weightDecay: 5e-4 };
+  return { ...recipeOptions(trainSchema.parse({ ...small, ...given })), keepDecoded: 0 };
+}
+
+/** No weights of single epochs. */
+export const UNSAVED: SavingOptions = { saveEpochs: 0, folder: '' };
+
+/** Options of a small training job; everything can be overridden. */
 export function trainOptions(
   train: DataHandle,
   test: DataHandle,
@@ -57,16 +64,9 @@ export function trainOptions(
     train,
     test,
     transform: CIFAR_TRANSFORM,
-    augment: AUGMENT,
-    decode: 'exact',
-    keepDecoded: 0,
-    epochs: 1,
-    batchSize: 32,
-    learningRate: 0.05,
-    momentum: 0.9,
-    nesterov: false,
-    weightDecay: 5e-4,
-    precision: 'float32',
+    ...recipe(),
+    saving: UNSAVED,
+    reportSteps: 50,
     threads: 2,
     workers: 1,
     checkpoint,

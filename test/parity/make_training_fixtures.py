@@ -3,6 +3,7 @@ synthetic images as a data set gives them, and the losses, learning rates and ru
 with a Python that has torch: python3 test/parity/make_training_fixtures.py"""
 
 import json
+import math
 import pathlib
 
 import torch
@@ -55,6 +56,52 @@ def case(arch, seed, width, make):
     return out
 
 
+def recipe(settings, make_optimizer, make_schedule, smoothing, epochs):
+    """Losses and rates of a ResNet-18 of width 8; the optimizer gets parameters with weight decay and those without."""
+    torch.manual_seed(3)
+    net = build("cifar-resnet18", 8, 10).train()
+    x, y = (pixels(64).float() / 255 - MEAN) / STD, labels(64, 10)
+    groups = [[p for p in net.parameters() if p.dim() > 1], [p for p in net.parameters() if p.dim() <= 1]]
+    optimizer = make_optimizer(*groups)
+    schedule = make_schedule(optimizer)
+    out = {"settings": settings | {"epochs": epochs}, "losses": [], "rates": []}
+    for _ in range(epochs):
+        loss = F.cross_entropy(net(x)[0], y, label_smoothing=smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        out["losses"].append(loss.item())
+        out["rates"].append(optimizer.param_groups[0]["lr"])
+        schedule.step()
+    return out
+
+
+def recipes():
+    lr = torch.optim.lr_scheduler
+    # A large epsilon: with the usual one, gradients that are rounding errors alone move weights by a whole learning rate.
+    adamw = recipe(
+        {"optimizer": "adamw", "learningRate": 0.002, "weightDecay": 0.05, "decayOn": "matrices", "beta2": 0.99,
+         "epsilon": 1e-3, "schedule": "step", "stepEpochs": 2, "stepFactor": 0.5, "labelSmoothing": 0.1},
+        lambda with_decay, without: torch.optim.AdamW(
+            [{"params": with_decay, "weight_decay": 0.05}, {"params": without, "weight_decay": 0.0}],
+            0.002, betas=(0.9, 0.99), eps=1e-3),
+        lambda optimizer: lr.StepLR(optimizer, 2, 0.5), 0.1, 5)
+
+    # timm's warm-up: the cosine of all epochs but the last, and a line in place of its first two.
+    def rate(epoch):
+        cosine = 0.001 + 0.5 * (0.02 - 0.001) * (1 + math.cos(math.pi * epoch / 4))
+        return (0.005 + epoch * (0.02 - 0.005) / 2 if epoch < 2 else 0.001 if epoch >= 4 else cosine) / 0.02
+
+    sgd = recipe(
+        {"learningRate": 0.02, "weightDecay": 5e-4, "decayOn": "matrices", "nesterov": True, "schedule": "cosine",
+         "minRate": 0.001, "cooldownEpochs": 1, "warmupEpochs": 2, "warmupRate": 0.005},
+        lambda with_decay, without: torch.optim.SGD(
+            [{"params": with_decay, "weight_decay": 5e-4}, {"params": without, "weight_decay": 0.0}],
+            0.02, momentum=0.9, nesterov=True),
+        lambda optimizer: lr.LambdaLR(optimizer, rate), 0.0, 5)
+    return [adamw, sgd]
+
+
 if __name__ == "__main__":
     path = pathlib.Path(__file__).parent.parent / "fixtures" / "training.json"
     cases = [
@@ -64,5 +111,5 @@ if __name__ == "__main__":
         case("wrn-10-1", 7, 16, lambda width: WideResNet(10, 1, width, 10, dropout=0)),
         case("cifar-densenet-bc-100", 7, 8, lambda width: build("cifar-densenet-bc-100", width)),
     ]
-    path.write_text(json.dumps({"torch": torch.__version__, "cases": cases}) + "\n")
+    path.write_text(json.dumps({"torch": torch.__version__, "cases": cases, "recipes": recipes()}) + "\n")
     print(path)

@@ -3,11 +3,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import type { z } from 'zod';
+import type { trainSchema } from '../../lib/config/recipes.js';
 import type { EpochEvent, Precision } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { writeCifar } from '../helpers/cifar.js';
 import { extractOne } from '../helpers/features.js';
-import { AUGMENT, open, trainOptions } from '../helpers/native.js';
+import { open, recipe, trainOptions } from '../helpers/native.js';
 import { initWeights, relativeError } from '../helpers/networks.js';
 import { floats, readTensors, type Tensor } from '../helpers/safetensors.js';
 
@@ -24,7 +26,15 @@ interface Fixture {
   statistics: Record<string, number[]>;
 }
 
-const fixtures: { cases: Fixture[] } = JSON.parse(readFileSync('test/fixtures/training.json', 'utf8'));
+interface RecipeFixture {
+  settings: z.input<typeof trainSchema>;
+  losses: number[];
+  rates: number[];
+}
+
+const fixtures: { cases: Fixture[]; recipes: RecipeFixture[] } = JSON.parse(
+  readFileSync('test/fixtures/training.json', 'utf8'),
+);
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-training-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -62,10 +72,7 @@ for (const fixture of fixtures.cases) {
       const options = trainOptions(data.handle, data.handle, checkpoint, {
         arch,
         seed,
-        augment: { ...AUGMENT, cropPadding: 0, flip: false },
-        epochs: losses.length,
-        batchSize: 64,
-        learningRate: 0.02,
+        ...recipe({ cropPadding: 0, flip: false, epochs: losses.length, batchSize: 64, learningRate: 0.02 }),
       });
       await getAddon().train(options, (event) => void (event.type === 'epoch' && epochs.push(event))).done;
       for (const [i, loss] of losses.entries()) {
@@ -81,6 +88,68 @@ for (const fixture of fixtures.cases) {
     });
   });
 }
+
+for (const { settings, losses, rates } of fixtures.recipes) {
+  it(`${settings.optimizer ?? 'sgd'} along ${settings.schedule} takes the steps of torch.optim`, async () => {
+    const data = await open({ path: writeCifar(join(folder, 'recipes'), 64) });
+    const epochs: EpochEvent[] = [];
+    const options = trainOptions(data.handle, data.handle, join(folder, 'recipe.safetensors'), {
+      arch: { name: 'cifar-resnet18', width: 8, classes: 10, dropout: 0 },
+      seed: 3,
+      ...recipe({ cropPadding: 0, flip: false, batchSize: 64, ...settings }),
+    });
+    await getAddon().train(options, (event) => void (event.type === 'epoch' && epochs.push(event))).done;
+    for (const [i, { learningRate, loss }] of epochs.entries()) {
+      assert.ok(
+        Math.abs(learningRate - (rates[i] as number)) < 1e-12,
+        `epoch ${i}: ${learningRate}, PyTorch ${rates[i]}`,
+      );
+      const error = Math.abs(loss - (losses[i] as number)) / (losses[i] as number);
+      assert.ok(error < 5e-5 * 10 ** i, `epoch ${i}: ${loss}, PyTorch ${losses[i]}`);
+    }
+    assert.equal(epochs.length, losses.length);
+  });
+}
+
+describe('mixed batches', () => {
+  const train = async (name: string, settings: z.input<typeof trainSchema>, images = 64, seed = 5) => {
+    const data = await open({ path: writeCifar(join(folder, `mixed-${images}`), images) });
+    const epochs: EpochEvent[] = [];
+    const options = trainOptions(data.handle, data.handle, join(folder, name), {
+      arch: { name: 'cifar-resnet18', width: 8, classes: 10, dropout: 0 },
+      seed,
+      ...recipe({ cropPadding: 0, flip: false, batchSize: images, epochs: 3, learningRate: 0.02, ...settings }),
+    });
+    await getAddon().train(options, (event) => void (event.type === 'epoch' && epochs.push(event))).done;
+    return epochs.map(({ loss }) => loss);
+  };
+
+  for (const kind of ['mixup', 'cutmix'] as const) {
+    it(`${kind} draws from the seed, and changes what is learnt`, async () => {
+      const plain = await train('plain', {});
+      const mixed = await train('mixed', { [kind]: 1 });
+      assert.deepEqual(await train('again', { [kind]: 1 }), mixed);
+      assert.notDeepEqual(await train('other', { [kind]: 1 }, 64, 6), mixed);
+      // The first step's loss of ten classes at random weights, towards mixed labels.
+      assert.ok(mixed[0] !== plain[0] && Math.abs((mixed[0] as number) - Math.log(10)) < 0.7, `${mixed[0]}`);
+      assert.deepEqual(await train('never', { [kind]: 1, mixProbability: 0 }), plain);
+    });
+
+    it(`${kind} of an image with itself changes nothing`, async () => {
+      const [plain, mixed] = [await train('one', {}, 1), await train('one-mixed', { [kind]: 0.4 }, 1)];
+      for (const [i, loss] of mixed.entries()) {
+        assert.ok(Math.abs(loss - (plain[i] as number)) < 1e-4 * (1 + (plain[i] as number)), `${loss}, ${plain[i]}`);
+      }
+    });
+  }
+
+  it('with smoothed labels and a share of nothing have the loss of smoothed labels', async () => {
+    // Beta(α, α) of a tiny α is 0 or 1: each image is itself, or its partner with the partner's label.
+    const smoothed = await train('smoothed', { labelSmoothing: 0.2 });
+    const mixed = await train('smoothed-mixed', { labelSmoothing: 0.2, mixup: 1e-6 });
+    assert.ok(Math.abs((mixed[0] as number) - (smoothed[0] as number)) < 1e-4, `${mixed[0]}, ${smoothed[0]}`);
+  });
+});
 
 describe('dropout', () => {
   it('draws from the seed: another rate makes other weights, the same one the same bytes', async () => {

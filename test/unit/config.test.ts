@@ -33,15 +33,39 @@ test('the least experiment is completed with the recipe of the paper', () => {
     arch: 'R18',
     seeds: [1, 2],
     train: {
+      recipe: 'cifar10',
       epochs: 150,
       batchSize: 256,
+      optimizer: 'sgd',
       learningRate: 0.1,
+      weightDecay: 1e-4,
+      decayOn: 'all',
       momentum: 0.9,
       nesterov: false,
-      weightDecay: 1e-4,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      schedule: 'cosine',
+      warmupEpochs: 0,
+      warmupRate: 0,
+      minRate: 0,
+      cooldownEpochs: 0,
+      stepEpochs: 30,
+      stepFactor: 0.1,
+      labelSmoothing: 0,
+      mixup: 0,
+      cutmix: 0,
+      mixProbability: 1,
+      switchProbability: 0.5,
+      randomCrop: 'padded',
       cropPadding: 4,
+      cropScale: [0.08, 1],
+      cropRatio: [3 / 4, 4 / 3],
       flip: true,
+      decode: 'exact',
       precision: 'float32',
+      reportSteps: 50,
+      saveEpochs: 0,
     },
     evaluate: {
       batchSize: 256,
@@ -56,6 +80,25 @@ test('the least experiment is completed with the recipe of the paper', () => {
     threads: availableParallelism(),
     workers: 2,
   });
+});
+
+test("the recipe imagenet is the paper's, and single settings override it", () => {
+  const text = `${LEAST}train: { recipe: imagenet, batchSize: 800 }\n`;
+  const { epochs, batchSize, schedule, stepEpochs, stepFactor, learningRate, weightDecay, randomCrop } =
+    parseExperiment(text, 'imagenet.yaml').train;
+  assert.deepEqual(
+    { epochs, batchSize, schedule, stepEpochs, stepFactor, learningRate, weightDecay, randomCrop },
+    {
+      epochs: 90,
+      batchSize: 800,
+      schedule: 'step',
+      stepEpochs: 30,
+      stepFactor: 0.1,
+      learningRate: 0.1,
+      weightDecay: 1e-4,
+      randomCrop: 'resized',
+    },
+  );
 });
 
 test('a completed experiment is an experiment', () => {

@@ -144,9 +144,14 @@ export function fakeAddon(): FakeAddon {
         fake.trained.push(options);
         for (let epoch = 1; epoch <= options.epochs; epoch++) {
           const numbers = {
+            globalStep: epoch,
             loss: 1 / epoch,
+            trainTop1: 50,
+            trainTop5: 90,
             learningRate: 0.1,
             accuracy: 50,
+            top5: 90,
+            testLoss: 1,
             seconds: 1,
             imagesPerSecond: 60,
             dataWait: 0,
@@ -154,7 +159,7 @@ export function fakeAddon(): FakeAddon {
           sink({ type: 'epoch', epoch, epochs: options.epochs, ...numbers });
         }
         writeSafetensors(options.checkpoint, { w: { dtype: 'F32', shape: [2] } }, options.metadata);
-        return { loss: 0.5, accuracy: 50, seconds: 2, imagesPerSecond: 60 };
+        return { loss: 0.5, accuracy: 50, top5: 90, seconds: 2, imagesPerSecond: 60 };
       }),
     extract: (options: ExtractOptions) =>
       start('extract', () => {

@@ -1,0 +1,150 @@
+/**
+ * How a mode is trained: the settings, and the recipes that fill in what is not said. Fields that do not shape the weights
+ * (saving, reports) stand apart, so that they may differ where a training is taken up again.
+ */
+import { z } from 'zod';
+import { atLeast0, count, flag, oneOf, positive, range, share } from './field-types.js';
+
+const scaleText = "two rising numbers above 0 and up to 1, shares of the image's area";
+const ratioText = "two rising numbers above 0, a box's width over its height";
+
+/** The checks of single fields, shared by the file and the flags. */
+export const trainFields = {
+  recipe: oneOf(['cifar10', 'imagenet']),
+  epochs: count(),
+  batchSize: count(),
+  optimizer: oneOf(['sgd', 'adamw']),
+  learningRate: positive(),
+  weightDecay: atLeast0(),
+  decayOn: oneOf(['all', 'matrices']),
+  momentum: share(true),
+  nesterov: flag(),
+  beta1: share(true),
+  beta2: share(true),
+  epsilon: positive(),
+  schedule: oneOf(['cosine', 'step']),
+  warmupEpochs: count(0),
+  warmupRate: atLeast0(),
+  minRate: atLeast0(),
+  cooldownEpochs: count(0),
+  stepEpochs: count(),
+  stepFactor: positive(),
+  labelSmoothing: share(true),
+  mixup: atLeast0(),
+  cutmix: atLeast0(),
+  mixProbability: share(),
+  switchProbability: share(),
+  dropout: share(true),
+  randomCrop: oneOf(['none', 'padded', 'resized']),
+  cropPadding: count(0),
+  cropScale: range(scaleText, 1),
+  cropRatio: range(ratioText, 1e6),
+  flip: flag(),
+  decode: oneOf(['exact', 'fast']),
+  precision: oneOf(['float32', 'bfloat16']),
+} as const;
+
+/** Of a training as it goes on; none of it shapes the weights. */
+export const savingFields = {
+  /** Steps between two reports; the last of an epoch is always one. */
+  reportSteps: count(),
+  /** The weights after the first epoch and after every so many are kept; 0: those after the last alone. */
+  saveEpochs: count(0),
+} as const;
+
+type Fields = { [Name in keyof typeof trainFields]: z.output<(typeof trainFields)[Name]> };
+type SavingFields = { [Name in keyof typeof savingFields]: z.output<(typeof savingFields)[Name]> };
+export type RecipeName = Fields['recipe'];
+
+/** Everything that shapes the weights. */
+export type Recipe = Omit<Fields, 'dropout'> & {
+  /** Where it is not given: the architecture's. */
+  dropout?: number | undefined;
+};
+
+/** `cifar10`, and what it has no use for. */
+const PLAIN: Omit<Recipe, 'recipe'> & SavingFields = {
+  epochs: 150,
+  batchSize: 256,
+  optimizer: 'sgd',
+  learningRate: 0.1,
+  weightDecay: 1e-4,
+  decayOn: 'all',
+  momentum: 0.9,
+  nesterov: false,
+  // torch.optim.AdamW's.
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  schedule: 'cosine',
+  warmupEpochs: 0,
+  warmupRate: 0,
+  minRate: 0,
+  cooldownEpochs: 0,
+  stepEpochs: 30,
+  stepFactor: 0.1,
+  labelSmoothing: 0,
+  mixup: 0,
+  cutmix: 0,
+  mixProbability: 1,
+  switchProbability: 0.5,
+  randomCrop: 'padded',
+  cropPadding: 4,
+  // Of torchvision's RandomResizedCrop.
+  cropScale: [0.08, 1],
+  cropRatio: [3 / 4, 4 / 3],
+  flip: true,
+  decode: 'exact',
+  precision: 'float32',
+  reportSteps: 50,
+  saveEpochs: 0,
+};
+
+/** Sources: Fang et al., IJCV 2024, and its public code. */
+export const RECIPES: Readonly<Record<RecipeName, Omit<Recipe, 'recipe'> & SavingFields>> = {
+  cifar10: PLAIN,
+  imagenet: {
+    ...PLAIN,
+    epochs: 90,
+    // ResNet-50; the paper takes 800 for DenseNet-121.
+    batchSize: 1000,
+    schedule: 'step',
+    randomCrop: 'resized',
+    cropPadding: 0,
+    reportSteps: 10,
+    saveEpochs: 0,
+  },
+};
+
+/** Settings as they are given; the recipe that they name fills in the others. */
+export const trainSchema = z
+  .strictObject(
+    { ...optional(trainFields), ...optional(savingFields), recipe: trainFields.recipe.default('cifar10') },
+    { error: 'a mapping of training settings' },
+  )
+  .transform((given) => ({ ...RECIPES[given.recipe], ...withoutGaps(given) }) as TrainSettings);
+
+/** Every field filled in. */
+export type TrainSettings = Recipe & SavingFields;
+export type SavingSettings = SavingFields;
+
+/** The settings that shape the weights, and those that do not. */
+export function splitSettings(settings: TrainSettings): { recipe: Recipe; saving: SavingSettings } {
+  const entries = Object.entries(settings);
+  const isSaving = ([name]: [string, unknown]) => Object.hasOwn(savingFields, name);
+  return {
+    recipe: Object.fromEntries(entries.filter((entry) => !isSaving(entry))) as unknown as Recipe,
+    saving: Object.fromEntries(entries.filter(isSaving)) as unknown as SavingSettings,
+  };
+}
+
+type Optional<Shape extends Record<string, z.ZodType>> = { [Name in keyof Shape]: z.ZodOptional<Shape[Name]> };
+
+function optional<Shape extends Record<string, z.ZodType>>(shape: Shape): Optional<Shape> {
+  const entries = Object.entries(shape).map(([name, field]) => [name, field.optional()]);
+  return Object.fromEntries(entries) as Optional<Shape>;
+}
+
+function withoutGaps(given: object): object {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}

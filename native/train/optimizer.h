@@ -1,0 +1,23 @@
+// What moves the weights against their gradients: one class an algorithm, one table.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "models/network.h"
+#include "train/options.h"
+
+namespace mode_ensemble {
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  // Takes the step and drops the gradients.
+  virtual void step(double learning_rate) = 0;
+  // What it remembers between steps, named for a state file; the tensors themselves, to be read and filled.
+  virtual std::vector<NamedTensor> memory() const = 0;
+};
+
+// Of the network's trained parameters. Throws Error(config) for a name that is not known.
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const Network& network);
+
+}  // namespace mode_ensemble
