@@ -56,6 +56,7 @@ std::vector<Member> open_members(const ExtractOptions& options, JobContext& cont
   for (const auto& member : options.members) {
     context.throw_if_aborted();
     members.push_back({open_network(member.arch, member.checkpoint), {}, {}});
+    members.back().network->freeze();
     members.back().files.resize(member.outputs.size());
     for (const auto& output : member.outputs) check_output(output, *members.back().network);
   }

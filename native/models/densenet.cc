@@ -62,6 +62,12 @@ class DenseNet : public Network {
     return result;
   }
 
+  // A layer's first norm reads what later layers read too.
+  void freeze() override {
+    for (auto& block : blocks_)
+      for (auto& layer : block) fold(layer.conv1, layer.norm2);
+  }
+
   at::Tensor head(const at::Tensor& feature) const override {
     return classifier_(feature.dim() == 4 ? global_average(feature.relu()) : feature);
   }
@@ -138,6 +144,11 @@ class TorchvisionDenseNet : public DenseNet {
       return stored.substr(0, dot + 5) + tail;
     }
     return stored;
+  }
+
+  void freeze() override {
+    fold(conv0_, norm0_);
+    DenseNet::freeze();
   }
 
  protected:

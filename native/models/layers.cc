@@ -27,12 +27,28 @@ at::Tensor Conv::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor BatchNorm::operator()(const at::Tensor& x, bool training) const {
+  if (folded) return x;
   if (training) {
     c10::NoGradGuard guard;
     batches.add_(1);
   }
   return at::batch_norm(x, weight, bias, mean, variance, training, momentum, /*eps=*/1e-5,
                         /*cudnn_enabled=*/true);
+}
+
+void fold(Conv& conv, BatchNorm& norm) {
+  const c10::NoGradGuard guard;
+  const auto type = conv.weight.scalar_type();
+  const auto scale = norm.weight.to(at::kDouble) / at::sqrt(norm.variance.to(at::kDouble) + 1e-5);  // [out]
+  auto shift = norm.bias.to(at::kDouble) - norm.mean.to(at::kDouble) * scale;
+  if (conv.bias.defined()) shift += conv.bias.to(at::kDouble) * scale;
+  // set_data: the network's table holds the same tensor, which would otherwise stay in memory beside this
+  // one.
+  conv.weight.set_data((conv.weight.to(at::kDouble) * scale.view({-1, 1, 1, 1}))
+                           .to(type)
+                           .contiguous(at::MemoryFormat::ChannelsLast));
+  conv.bias = shift.to(type);
+  norm.folded = true;
 }
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {

@@ -21,8 +21,13 @@ struct Conv {
 struct BatchNorm {
   at::Tensor weight, bias, mean, variance, batches;
   double momentum = 0.1;  // as torch.nn.BatchNorm2d; eps is its 1e-5
+  bool folded = false;    // part of the convolution before it; then only for evaluation
   at::Tensor operator()(const at::Tensor& x, bool training) const;
 };
+
+// Makes a batch norm part of the convolution whose output it reads, computed in float64 and rounded; the norm
+// then hands its input on.
+void fold(Conv& conv, BatchNorm& norm);
 
 struct LayerNorm {
   at::Tensor weight, bias;                           // [D]

@@ -70,6 +70,10 @@ class Network {
   // True where the images go into a convolution and nowhere else: autocast rounds them to bfloat16 there, so
   // they may come in bfloat16 with the same result.
   virtual bool begins_with_convolution() const { return true; }
+  // Makes evaluation cheaper: batch norms become part of the convolutions before them, where nothing reads
+  // what is between the two. Numbers change by rounding alone. Afterwards the network is good for evaluation
+  // only, and its weights are no longer those of a file.
+  virtual void freeze() {}
   // The state_dict name of a tensor that an older release of the Python class saved under another one.
   virtual std::string current_name(const std::string& stored) const { return stored; }
 

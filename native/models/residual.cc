@@ -64,6 +64,17 @@ at::Tensor ResidualBlock::operator()(const at::Tensor& x, bool training) const {
   return y.relu_();
 }
 
+void ResidualBlock::freeze() {
+  for (size_t i = 0; i < convs.size(); ++i) fold(convs[i], norms[i]);
+  if (way == projection) fold(shortcut_conv, shortcut_norm);
+}
+
+void ResidualNetwork::freeze() {
+  fold(conv1_, bn1_);
+  for (auto& layer : layers_)
+    for (auto& block : layer) block.freeze();
+}
+
 int64_t ResidualNetwork::add_layer(Builder& build, int blocks, ResidualBlock::Shape first,
                                    const ResidualBlock::Shortcut& shortcut) {
   const auto name = "layer" + std::to_string(layers_.size() + 1) + ".";

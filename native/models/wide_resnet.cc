@@ -56,6 +56,12 @@ class WideResNet : public Network {
     return result;
   }
 
+  // The other norms read what shortcuts and stages read too.
+  void freeze() override {
+    for (auto& layer : layers_)
+      for (auto& block : layer) fold(block.conv1, block.bn2);
+  }
+
   at::Tensor head(const at::Tensor& feature) const override {
     return linear_(feature.dim() == 4 ? global_average(feature) : feature);
   }

@@ -20,6 +20,7 @@ import { formatAge, formatStored, formatVerdicts, parseAge } from '../../lib/cli
 import { canonicalJson } from '../../lib/config/canonical.js';
 import {
   chooseStored,
+  EXTRACTOR_VERSION,
   FeatureFile,
   FeatureStore,
   featureKey,
@@ -66,7 +67,7 @@ describe('what a feature file says of itself', () => {
       canonicalJson({
         after: [],
         arch: { classes: 3, name: 'cifar-resnet18', width: 4 },
-        extractor: '1',
+        extractor: EXTRACTOR_VERSION,
         fingerprint,
         pass: 'plain',
         precision: 'float32',
@@ -157,7 +158,7 @@ describe('listStored', () => {
     const { weights, fingerprint } = sourceOf();
     assert.deepEqual(whole.about, {
       ...{ key: KEY, arch: 'cifar-resnet18-w4', weights, data: 'cifar10', fingerprint, pass: 'plain' },
-      ...{ precision: 'float32', storage: 'float32', extractor: '1', rows: 2, classes: 3 },
+      ...{ precision: 'float32', storage: 'float32', extractor: EXTRACTOR_VERSION, rows: 2, classes: 3 },
     });
     assert.deepEqual([whole.kind, whole.key, whole.bytes], ['features', KEY, readFileSync(whole.path).length]);
     assert.match(
@@ -165,7 +166,7 @@ describe('listStored', () => {
       /is not a whole safetensors file: byte 0: expected a header/,
     );
     assert.match(files.get(`${OTHER}.safetensors`)?.reason ?? '', /holds other features: its key is/);
-    assert.match(files.get(`${old}.safetensors`)?.reason ?? '', /was made by version 0 of the extractor; 1 is in use/);
+    assert.match(files.get(`${old}.safetensors`)?.reason ?? '', /was made by version 0 of the extractor; 2 is in use/);
     assert.equal(files.get(`${KEY}.skipped.json`)?.about.rows, 1);
   });
 
