@@ -121,8 +121,9 @@ function usualText(field: TrainField): string {
   if (field === 'recipe') return 'cifar10';
   if (field === 'dropout') return "the architecture's";
   if (field === 'cropRatio') return '3/4,4/3';
-  const values = Object.values(RECIPES).map((recipe) => String(recipe[field]));
-  return [...new Set(values)].join('; imagenet: ');
+  const usual = String(RECIPES.cifar10[field]);
+  const others = Object.entries(RECIPES).filter(([, recipe]) => String(recipe[field]) !== usual);
+  return [usual, ...others.map(([name, recipe]) => `${name}: ${recipe[field]}`)].join('; ');
 }
 
 /** Adds the flags of a training; trainSettings reads their values back. */

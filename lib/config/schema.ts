@@ -7,15 +7,7 @@ import { z } from 'zod';
 import { count, flag, whole } from './field-types.js';
 import { savingFields, trainFields, trainSchema } from './recipes.js';
 
-export {
-  RECIPES,
-  type Recipe,
-  type RecipeName,
-  type SavingSettings,
-  splitSettings,
-  type TrainSettings,
-  trainSchema,
-} from './recipes.js';
+export { RECIPES, type TrainSettings, trainSchema } from './recipes.js';
 
 const MAX_SEED = 2 ** 32 - 1;
 

@@ -37,7 +37,6 @@ class Sgd final : public Optimizer {
   Sgd(const OptimizerOptions& options, const Network& network) : options_(options) {
     for (const auto& weight : trained_of(network)) {
       Group& group = groups_[decays(options, weight) ? 0 : 1];
-      group.names.push_back(weight.name);
       group.parameters.push_back(weight.tensor);
       group.momenta.push_back(at::zeros_like(weight.tensor));
     }
@@ -56,17 +55,8 @@ class Sgd final : public Optimizer {
     }
   }
 
-  std::vector<NamedTensor> memory() const override {
-    std::vector<NamedTensor> out;
-    for (const Group& group : groups_)
-      for (size_t i = 0; i < group.names.size(); ++i)
-        out.push_back({"momentum." + group.names[i], group.momenta[i]});
-    return out;
-  }
-
  private:
   struct Group {
-    std::vector<std::string> names;
     std::vector<at::Tensor> parameters, momenta;
   };
 
@@ -81,7 +71,6 @@ class AdamW final : public Optimizer {
   AdamW(const OptimizerOptions& options, const Network& network) : options_(options) {
     for (const auto& weight : trained_of(network)) {
       Group& group = groups_[decays(options, weight) ? 0 : 1];
-      group.names.push_back(weight.name);
       group.parameters.push_back(weight.tensor);
       group.means.push_back(at::zeros_like(weight.tensor));
       group.squares.push_back(at::zeros_like(weight.tensor));
@@ -103,20 +92,8 @@ class AdamW final : public Optimizer {
     }
   }
 
-  std::vector<NamedTensor> memory() const override {
-    std::vector<NamedTensor> out;
-    for (const Group& group : groups_)
-      for (size_t i = 0; i < group.names.size(); ++i) {
-        out.push_back({"mean." + group.names[i], group.means[i]});
-        out.push_back({"square." + group.names[i], group.squares[i]});
-        out.push_back({"step." + group.names[i], group.steps[i]});
-      }
-    return out;
-  }
-
  private:
   struct Group {
-    std::vector<std::string> names;
     std::vector<at::Tensor> parameters, means, squares, steps;
   };
 

@@ -13,8 +13,6 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // Takes the step and drops the gradients.
   virtual void step(double learning_rate) = 0;
-  // What it remembers between steps, named for a state file; the tensors themselves, to be read and filled.
-  virtual std::vector<NamedTensor> memory() const = 0;
 };
 
 // Of the network's trained parameters. Throws Error(config) for a name that is not known.

@@ -64,7 +64,7 @@ struct Times {
   double seconds = 0, waited = 0;
 };
 
-// Where a training is: what a state file holds besides the weights and what the optimizer remembers.
+// Where a training is.
 struct Position {
   int64_t epoch = 0;    // from 0
   int64_t batches = 0;  // of this epoch, done
