@@ -56,7 +56,6 @@ std::vector<Member> open_members(const ExtractOptions& options, JobContext& cont
   for (const auto& member : options.members) {
     context.throw_if_aborted();
     members.push_back({open_network(member.arch, member.checkpoint), {}, {}});
-    members.back().network->freeze();
     members.back().files.resize(member.outputs.size());
     for (const auto& output : member.outputs) check_output(output, *members.back().network);
   }
@@ -67,6 +66,7 @@ std::vector<Member> open_members(const ExtractOptions& options, JobContext& cont
       if (is_accumulated(output)) wanted.insert(output.pass.temperature);
     members[i].carries = wanted;
     members[i].with_graph = !wanted.empty() || std::any_of(outputs.begin(), outputs.end(), is_perturbed);
+    members[i].network->freeze({options.precision, members[i].with_graph});
   }
   return members;
 }

@@ -60,7 +60,7 @@ class Scorer {
     for (const auto& member : options.members) {
       context.throw_if_aborted();
       networks_.push_back(open_network(member.arch, member.checkpoint));
-      networks_.back()->freeze();
+      networks_.back()->freeze({options.precision, moves_ || clamp_ != nullptr});
     }
     for (int k = 1; k <= stage_count(); ++k)
       stages_.push_back(&gaussians_.stage("stage" + std::to_string(k)));

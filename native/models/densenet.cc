@@ -25,7 +25,7 @@ struct DenseLayer {
   // [N, in, H, W] → [N, in + growth, H, W]; the input's channels come first. ReLU is in place, since batch
   // norm keeps its input alone.
   at::Tensor operator()(const at::Tensor& x, bool training) const {
-    const auto y = norm2(conv1(norm1(x, training).relu_()), training).relu_();
+    const auto y = convolve(conv1, norm2, norm1(x, training).relu_(), training, {.add = {}, .relu = true});
     return at::cat({x, conv2(y)}, 1);
   }
 };
@@ -63,9 +63,13 @@ class DenseNet : public Network {
   }
 
   // A layer's first norm reads what later layers read too.
-  void freeze() override {
+  void freeze(const Freeze& how) override {
     for (auto& block : blocks_)
-      for (auto& layer : block) fold(layer.conv1, layer.norm2);
+      for (auto& layer : block) {
+        mode_ensemble::freeze(layer.conv1, layer.norm2, how);
+        mode_ensemble::freeze(layer.conv2, how);
+      }
+    for (auto& transition : transitions_) mode_ensemble::freeze(transition.conv, how);
   }
 
   at::Tensor head(const at::Tensor& feature) const override {
@@ -146,14 +150,14 @@ class TorchvisionDenseNet : public DenseNet {
     return stored;
   }
 
-  void freeze() override {
-    fold(conv0_, norm0_);
-    DenseNet::freeze();
+  void freeze(const Freeze& how) override {
+    mode_ensemble::freeze(conv0_, norm0_, how);
+    DenseNet::freeze(how);
   }
 
  protected:
   at::Tensor stem(const at::Tensor& images, bool training) const override {
-    return at::max_pool2d(norm0_(conv0_(images), training).relu_(), 3, 2, 1);
+    return at::max_pool2d(convolve(conv0_, norm0_, images, training, {.add = {}, .relu = true}), 3, 2, 1);
   }
 
  private:
@@ -191,6 +195,11 @@ class CifarDenseNet : public DenseNet {
 
  protected:
   at::Tensor stem(const at::Tensor& images, bool) const override { return conv1_(images); }
+
+  void freeze(const Freeze& how) override {
+    mode_ensemble::freeze(conv1_, how);
+    DenseNet::freeze(how);
+  }
 
  private:
   Conv conv1_;

@@ -18,6 +18,7 @@ double bias_bound(int64_t fan_in) { return fan_in > 0 ? 1 / std::sqrt(static_cas
 }  // namespace
 
 at::Tensor Conv::operator()(const at::Tensor& x) const {
+  if (frozen) return (*frozen)(x, {});
   // oneDNN's gradient of a channels-last 1×1 convolution with a stride and fewer input channels than its
   // block (8 with AVX2, 16 with AVX-512) writes past its buffer: a corrupt heap, or wrong numbers
   // (github.com/uxlfoundation/oneDNN/issues/6035, in LibTorch 2.13). Without the stride it is right.
@@ -36,19 +37,41 @@ at::Tensor BatchNorm::operator()(const at::Tensor& x, bool training) const {
                         /*cudnn_enabled=*/true);
 }
 
-void fold(Conv& conv, BatchNorm& norm) {
+at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x, bool training,
+                    const Then& then) {
+  if (conv.frozen && norm.folded) return (*conv.frozen)(x, then);
+  auto y = norm(conv(x), training);
+  if (then.add.defined()) y.add_(then.add);
+  return then.relu ? y.relu_() : y;
+}
+
+at::Tensor convolve(const Conv& conv, const at::Tensor& x, const Then& then) {
+  if (conv.frozen) return (*conv.frozen)(x, then);
+  auto y = conv(x);
+  if (then.add.defined()) y.add_(then.add);
+  return then.relu ? y.relu_() : y;
+}
+
+void freeze(Conv& conv, const Freeze& how) {
+  const c10::NoGradGuard guard;
+  const auto bias = conv.bias.defined() ? conv.bias : at::zeros({conv.weight.size(0)}, conv.weight.options());
+  conv.frozen = std::make_shared<FrozenConv>(
+      ConvShape{conv.weight.detach().clone(), bias.detach().clone(), conv.stride, conv.padding}, how.type,
+      how.gradients);
+  // set_data: the network's table holds the same tensor, which would otherwise stay in memory.
+  conv.weight.set_data(at::empty({0}, conv.weight.options()));
+}
+
+void freeze(Conv& conv, BatchNorm& norm, const Freeze& how) {
   const c10::NoGradGuard guard;
   const auto type = conv.weight.scalar_type();
   const auto scale = norm.weight.to(at::kDouble) / at::sqrt(norm.variance.to(at::kDouble) + 1e-5);  // [out]
   auto shift = norm.bias.to(at::kDouble) - norm.mean.to(at::kDouble) * scale;
   if (conv.bias.defined()) shift += conv.bias.to(at::kDouble) * scale;
-  // set_data: the network's table holds the same tensor, which would otherwise stay in memory beside this
-  // one.
-  conv.weight.set_data((conv.weight.to(at::kDouble) * scale.view({-1, 1, 1, 1}))
-                           .to(type)
-                           .contiguous(at::MemoryFormat::ChannelsLast));
+  conv.weight.set_data((conv.weight.to(at::kDouble) * scale.view({-1, 1, 1, 1})).to(type));
   conv.bias = shift.to(type);
   norm.folded = true;
+  freeze(conv, how);
 }
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "models/frozen_conv.h"
 #include "models/network.h"
 
 namespace mode_ensemble {
@@ -15,6 +16,7 @@ struct Conv {
   at::Tensor weight;  // [out, in, k, k]
   at::Tensor bias;    // [out], or undefined
   int64_t stride = 1, padding = 0;
+  std::shared_ptr<const FrozenConv> frozen;  // once it is frozen; weight and bias are then empty
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
@@ -25,9 +27,15 @@ struct BatchNorm {
   at::Tensor operator()(const at::Tensor& x, bool training) const;
 };
 
-// Makes a batch norm part of the convolution whose output it reads, computed in float64 and rounded; the norm
-// then hands its input on.
-void fold(Conv& conv, BatchNorm& norm);
+// A convolution and what follows it: its batch norm, `then.add` and ReLU. In place wherever autograd allows, and in
+// one kernel where the convolution is frozen.
+at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x, bool training, const Then& then);
+at::Tensor convolve(const Conv& conv, const at::Tensor& x, const Then& then);  // where there is no norm
+
+// Makes a convolution ready for evaluation, and the batch norm that reads its output part of it, computed in float64
+// and rounded; the norm then hands its input on.
+void freeze(Conv& conv, const Freeze& how);
+void freeze(Conv& conv, BatchNorm& norm, const Freeze& how);
 
 struct LayerNorm {
   at::Tensor weight, bias;                           // [D]

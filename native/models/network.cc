@@ -2,7 +2,12 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include "runtime/device.h"
+
 namespace mode_ensemble {
+
+Freeze::Freeze(const std::string& precision, bool gradients)
+    : type(is_bfloat16(precision) ? at::kBFloat16 : at::kFloat), gradients(gradients) {}
 
 std::vector<at::Tensor> Network::parameters() const {
   std::vector<at::Tensor> tensors;

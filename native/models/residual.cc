@@ -53,26 +53,27 @@ ResidualBlock::ResidualBlock(Builder& build, const std::string& name, const Shap
 // In place wherever autograd allows: batch norm keeps its input, ReLU its output.
 at::Tensor ResidualBlock::operator()(const at::Tensor& x, bool training) const {
   auto y = x;
-  for (size_t i = 0; i + 1 < convs.size(); ++i) y = norms[i](convs[i](y), training).relu_();
-  y = norms.back()(convs.back()(y), training);
+  for (size_t i = 0; i + 1 < convs.size(); ++i)
+    y = convolve(convs[i], norms[i], y, training, {.add = {}, .relu = true});
+  auto past = x;
   if (way == padding) {
     const auto every_second = x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride);
-    y.add_(at::constant_pad_nd(every_second, {0, 0, 0, 0, added, added}));
-  } else {
-    y.add_(way == projection ? shortcut_norm(shortcut_conv(x), training) : x);
+    past = at::constant_pad_nd(every_second, {0, 0, 0, 0, added, added});
+  } else if (way == projection) {
+    past = convolve(shortcut_conv, shortcut_norm, x, training, {});
   }
-  return y.relu_();
+  return convolve(convs.back(), norms.back(), y, training, {.add = past, .relu = true});
 }
 
-void ResidualBlock::freeze() {
-  for (size_t i = 0; i < convs.size(); ++i) fold(convs[i], norms[i]);
-  if (way == projection) fold(shortcut_conv, shortcut_norm);
+void ResidualBlock::freeze(const Freeze& how) {
+  for (size_t i = 0; i < convs.size(); ++i) mode_ensemble::freeze(convs[i], norms[i], how);
+  if (way == projection) mode_ensemble::freeze(shortcut_conv, shortcut_norm, how);
 }
 
-void ResidualNetwork::freeze() {
-  fold(conv1_, bn1_);
+void ResidualNetwork::freeze(const Freeze& how) {
+  mode_ensemble::freeze(conv1_, bn1_, how);
   for (auto& layer : layers_)
-    for (auto& block : layer) block.freeze();
+    for (auto& block : layer) block.freeze(how);
 }
 
 int64_t ResidualNetwork::add_layer(Builder& build, int blocks, ResidualBlock::Shape first,
@@ -91,7 +92,7 @@ int64_t ResidualNetwork::add_layer(Builder& build, int blocks, ResidualBlock::Sh
 
 ForwardResult ResidualNetwork::forward(const at::Tensor& images, bool training, const Want& want) {
   ForwardResult result;
-  auto x = bn1_(conv1_(images), training).relu_();
+  auto x = convolve(conv1_, bn1_, images, training, {.add = {}, .relu = true});
   if (pools_) x = at::max_pool2d(x, 3, 2, 1);
   if (result.ends_with(x, want)) return result;
   for (const auto& layer : layers_) {

@@ -33,7 +33,7 @@ struct ResidualBlock {
 
   ResidualBlock(Builder& build, const std::string& name, const Shape& shape, const Shortcut& shortcut);
   at::Tensor operator()(const at::Tensor& x, bool training) const;  // [N, in, H, W] → [N, out, H/stride, …]
-  void freeze();
+  void freeze(const Freeze& how);
 
   std::vector<Conv> convs;  // two, or three of a bottleneck (the stride is the 3×3's)
   std::vector<BatchNorm> norms;
@@ -46,7 +46,7 @@ struct ResidualBlock {
 class ResidualNetwork : public Network {
  public:
   ForwardResult forward(const at::Tensor& images, bool training, const Want& want) override;
-  void freeze() override;
+  void freeze(const Freeze& how) override;
   at::Tensor head(const at::Tensor& feature) const override;
   at::Tensor resume(const at::Tensor& map) const override;
   at::Tensor last_layer_weight() const override { return linear_.weight; }

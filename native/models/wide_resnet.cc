@@ -57,9 +57,14 @@ class WideResNet : public Network {
   }
 
   // The other norms read what shortcuts and stages read too.
-  void freeze() override {
+  void freeze(const Freeze& how) override {
+    mode_ensemble::freeze(conv1_, how);
     for (auto& layer : layers_)
-      for (auto& block : layer) fold(block.conv1, block.bn2);
+      for (auto& block : layer) {
+        mode_ensemble::freeze(block.conv1, block.bn2, how);
+        mode_ensemble::freeze(block.conv2, how);
+        if (block.projects) mode_ensemble::freeze(block.shortcut, how);
+      }
   }
 
   at::Tensor head(const at::Tensor& feature) const override {
@@ -77,10 +82,12 @@ class WideResNet : public Network {
   // The shortcut reads the block's input itself, not relu(bn1(input)). In place wherever autograd allows: a
   // convolution's output is kept by nothing but the batch norm that reads it.
   at::Tensor pass(const WideBlock& block, const at::Tensor& x, bool training) {
-    auto y = block.conv1(block.bn1(x, training).relu_());
-    y = dropout(y, dropout_, training);
-    y = block.conv2(block.bn2(y, training).relu_());
-    return y.add_(block.projects ? block.shortcut(x) : x);
+    auto y = block.bn1(x, training).relu_();
+    if (training)
+      y = block.bn2(dropout(block.conv1(y), dropout_, training), training).relu_();
+    else
+      y = convolve(block.conv1, block.bn2, y, training, {.add = {}, .relu = true});
+    return convolve(block.conv2, y, {.add = block.projects ? block.shortcut(x) : x, .relu = false});
   }
 
   double dropout_;

@@ -31,9 +31,13 @@ void use_threads(int64_t threads) {
   at::set_num_threads(static_cast<int>(threads));
 }
 
-Autocast::Autocast(const std::string& precision) : on_(precision == "bfloat16") {
-  if (!on_ && precision != "float32")
+bool is_bfloat16(const std::string& precision) {
+  if (precision != "bfloat16" && precision != "float32")
     throw Error(ErrorCode::config, "precision: expected float32 or bfloat16, found \"" + precision + "\".");
+  return precision == "bfloat16";
+}
+
+Autocast::Autocast(const std::string& precision) : on_(is_bfloat16(precision)) {
   if (!on_) return;
   at::autocast::set_autocast_enabled(at::kCPU, true);
   at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);

@@ -17,10 +17,13 @@ RuntimeInfo runtime_info();
 // To be called first on a job's thread: the thread count of OpenMP is a property of the calling thread.
 void use_threads(int64_t threads);
 
+// float32 | bfloat16; throws Error(config) for anything else.
+bool is_bfloat16(const std::string& precision);
+
 // While it lives, this thread's convolutions and matrix products run in bfloat16 (LibTorch's CPU autocast).
 class Autocast {
  public:
-  explicit Autocast(const std::string& precision);  // float32 | bfloat16
+  explicit Autocast(const std::string& precision);
   ~Autocast();
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;

@@ -1,0 +1,173 @@
+/**
+ * Speed of an extraction's plain pass (loader, stage averages, feature file and all) beside Python PyTorch's forward pass (images in
+ * memory, logits alone), in turn on the same machine:
+ *
+ *   npm run bench:extract -- [--networks cifar-resnet18,wrn-28-10,resnet50,densenet121] [--rounds 3] [--python python3]
+ *     [--compiled] [--precisions float32,bfloat16]
+ *
+ * Prints images per second (the median of the rounds, each of a few batches), the ratios to Python's ways, and which share of the GEMM
+ * peak the multiply-adds of a plain forward pass would take. `--compiled` adds torch.compile with freezing, which takes minutes.
+ * Without a Python that has torch, ours alone.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { openData } from '../lib/data/open.js';
+import { PLAIN } from '../lib/features/index.js';
+import { archOptions, resolveArch } from '../lib/modes/arch.js';
+import type { ArchOptions, Precision } from '../lib/native/contract.js';
+import { getAddon } from '../lib/native/load.js';
+import { initWeights } from '../test/helpers/networks.js';
+
+const { values } = parseArgs({
+  options: {
+    networks: { type: 'string', default: 'cifar-resnet18,wrn-28-10,resnet50,densenet121' },
+    precisions: { type: 'string', default: 'float32,bfloat16' },
+    rounds: { type: 'string', default: '3' },
+    python: { type: 'string', default: 'python3' },
+    compiled: { type: 'boolean', default: false },
+  },
+});
+const rounds = Number(values.rounds);
+const threads = availableParallelism();
+const addon = getAddon();
+const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-bench-'));
+
+interface Case {
+  /** Multiply-adds of one image's forward pass, in 10⁹ (PyTorch's shapes: convolutions and the last layer). */
+  gmac: number;
+  classes: number;
+  size: number;
+  batch: number;
+  /** At least so many times the reference's way. */
+  target: Record<Precision, number | undefined>;
+}
+
+const CASES: Record<string, Case> = {
+  'cifar-resnet18': { gmac: 0.556, classes: 10, size: 32, batch: 256, target: { float32: 2, bfloat16: 3.8 } },
+  'wrn-28-10': { gmac: 5.25, classes: 10, size: 32, batch: 64, target: { float32: 1.3, bfloat16: undefined } },
+  resnet50: { gmac: 4.09, classes: 1000, size: 224, batch: 32, target: { float32: 2.4, bfloat16: 4.8 } },
+  densenet121: { gmac: 2.83, classes: 1000, size: 224, batch: 32, target: { float32: 1.8, bfloat16: 4.2 } },
+};
+/** Python's ways; the first is what targets are relative to. */
+const WAYS: Record<Precision, readonly string[]> = {
+  float32: ['reference', 'channels-last', ...(values.compiled ? ['compiled'] : [])],
+  bfloat16: ['reference', 'autocast', ...(values.compiled ? ['compiled-bfloat16'] : [])],
+};
+
+const sorted = (numbers: readonly number[]): number[] => [...numbers].sort((a, b) => a - b);
+const median = (numbers: readonly number[]): number => sorted(numbers)[numbers.length >> 1] ?? Number.NaN;
+const show = (value: number): string => value.toFixed(value < 100 ? 1 : 0);
+
+/** Images of noise and labels as npy files: nothing is decoded. */
+function writeImages(size: number, count: number): string {
+  const header = (descr: string, shape: string) => {
+    const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
+    const padded = `${text}${' '.repeat((64 - ((11 + text.length) % 64)) % 64)}\n`;
+    const start = Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length & 255, padded.length >> 8]);
+    return Buffer.concat([start, Buffer.from(padded, 'latin1')]);
+  };
+  const pixels = Buffer.alloc(count * size * size * 3);
+  let state = 1;
+  for (let i = 0; i < pixels.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    pixels[i] = state >>> 24;
+  }
+  const path = join(folder, `images-${size}-${count}.npy`);
+  writeFileSync(path, Buffer.concat([header('|u1', `(${count}, ${size}, ${size}, 3)`), pixels]));
+  return path;
+}
+
+/** Images per second of one extraction. */
+async function ours(arch: ArchOptions, checkpoint: string, precision: Precision, given: Case): Promise<number> {
+  const count = given.batch * 4;
+  using set = await openData(`npy:${writeImages(given.size, count)}`);
+  const path = join(folder, 'features.safetensors');
+  const outputs = [{ pass: PLAIN, path, storage: 'float32' as const, metadata: {} }];
+  const transform = {
+    ...{ resize: given.size, fit: 'both' as const, filter: 'bilinear' as const, crop: given.size },
+    ...{ mean: [0.5, 0.5, 0.5] as const, std: [0.25, 0.25, 0.25] as const },
+  };
+  const job = addon.extract(
+    {
+      ...{ members: [{ arch, checkpoint, outputs }], data: set.handle, batchSize: given.batch, precision },
+      ...{ transform: { ...transform, mean: [...transform.mean], std: [...transform.std] }, threads, workers: 1 },
+    },
+    () => {},
+  );
+  const { seconds } = await job.done;
+  return count / seconds;
+}
+
+interface Answer {
+  imagesPerSecond: number;
+  gemm: number;
+  torch: string;
+}
+
+/** The script, which answers one question at a time. */
+function startPython() {
+  const found = spawnSync(values.python, ['-c', 'import torch']);
+  if (found.status !== 0) return undefined;
+  const script = join(import.meta.dirname, '../../bench/extract.py');
+  const child = spawn(values.python, [script, String(threads)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout });
+  return {
+    async ask(question: object): Promise<Answer> {
+      const line = once(lines, 'line');
+      child.stdin.write(`${JSON.stringify(question)}\n`);
+      return JSON.parse((await line)[0]) as Answer;
+    },
+    end: () => child.stdin.end(),
+  };
+}
+
+const python = startPython();
+console.log(
+  `${cpus()[0]?.model}, ${threads} threads, LibTorch ${addon.info().libtorch}, Node ${process.versions.node}`,
+);
+try {
+  for (const name of values.networks.split(',')) {
+    const given = CASES[name];
+    if (!given) throw new Error(`--networks: expected some of ${Object.keys(CASES).join(', ')}, found ${name}.`);
+    const arch = archOptions(resolveArch(name), given.classes);
+    const checkpoint = join(folder, `${name}.safetensors`);
+    await initWeights(arch, 1, checkpoint);
+    for (const precision of values.precisions.split(',') as Precision[]) {
+      const ways = WAYS[precision];
+      const speeds = new Map<string, number[]>([['ours', []], ...ways.map((way): [string, number[]] => [way, []])]);
+      let gemm = Number.NaN;
+      await ours(arch, checkpoint, precision, given);
+      for (let round = 0; round < rounds; round++) {
+        speeds.get('ours')?.push(await ours(arch, checkpoint, precision, given));
+        for (const way of python ? ways : []) {
+          const { size, classes, batch } = given;
+          const answer = await python?.ask({ arch: name, size, classes, batch, way, rounds: 3 });
+          speeds.get(way)?.push(answer?.imagesPerSecond ?? Number.NaN);
+          if (way !== 'reference') gemm = answer?.gemm ?? Number.NaN;
+        }
+      }
+      const own = median(speeds.get('ours') ?? []);
+      const share = (own * 2 * given.gmac) / gemm;
+      console.log(`${name} ${precision}: ${show(own)} images/s (${speeds.get('ours')?.map(show).join(', ')})`);
+      if (!python) continue;
+      for (const way of ways) {
+        const other = median(speeds.get(way) ?? []);
+        const target = way === 'reference' ? given.target[precision] : undefined;
+        const asked = way.startsWith('compiled') ? 1 : target;
+        const verdict = asked === undefined ? '' : ` (target ${asked}: ${own / other >= asked ? 'met' : 'MISSED'})`;
+        console.log(`  ${way}: ${show(other)}, ratio ${(own / other).toFixed(2)}${verdict}`);
+      }
+      console.log(
+        `  GEMM peak ${show(gemm)} GFLOP/s; a plain pass's multiply-adds take ${(share * 100).toFixed(0)} % of it`,
+      );
+    }
+  }
+} finally {
+  python?.end();
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,109 @@
+#include "linalg/winograd.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <new>
+
+namespace mode_ensemble {
+namespace {
+
+// Transformed inputs that are worked on at a time; they should stay in the last level of cache.
+constexpr int64_t kInputBytes = int64_t{3} << 20;
+// Tiles that are multiplied with a panel of weights at a time; their sums should stay in a core's second level.
+constexpr int64_t kTiles = 48;
+// Floats between the ends of one point's numbers and the next one's, so that the 36 do not share the same few
+// lines of cache.
+constexpr int64_t kGap = 16;
+
+struct Floats {
+  explicit Floats(int64_t count)
+      : at(static_cast<float*>(::operator new(sizeof(float) * static_cast<size_t>(count), kAlign))) {}
+  ~Floats() { ::operator delete(at, kAlign); }
+  Floats(const Floats&) = delete;
+  Floats& operator=(const Floats&) = delete;
+  static constexpr std::align_val_t kAlign{64};
+  float* at;
+};
+
+// G of six points and three weights: row j is [1, p, p²] divided by the product of p's distances to the other
+// finite points; that of ∞ is [0, 0, 1].
+std::array<std::array<double, 3>, 6> weight_transform() {
+  const std::array<double, 5> points{0, kPointA, -kPointA, kPointB, -kPointB};
+  std::array<std::array<double, 3>, 6> g{};
+  for (size_t j = 0; j < points.size(); ++j) {
+    double divisor = 1;
+    for (size_t k = 0; k < points.size(); ++k)
+      if (k != j) divisor *= points[j] - points[k];
+    g[j] = {1 / divisor, points[j] / divisor, points[j] * points[j] / divisor};
+  }
+  g[5] = {0, 0, 1};
+  return g;
+}
+
+}  // namespace
+
+bool Winograd::serves(int64_t in, int64_t out) {
+  return winograd_kernels() != nullptr && in % kWinogradChannels == 0 && out % kWinogradChannels == 0 &&
+         std::min(in, out) >= kWinogradPanel;
+}
+
+Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradKernels* kernels)
+    : in_(in), out_(out), panels_((out + kWinogradPanel - 1) / kWinogradPanel), kernels_(kernels) {
+  weight_.resize(static_cast<size_t>(panels_ * kTilePoints * in * kWinogradPanel));
+  const auto g = weight_transform();
+  at::parallel_for(0, out, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o)
+      for (int64_t c = 0; c < in; ++c) {
+        const float* w = weight + (o * in + c) * 9;
+        double half[6][3];  // G·w
+        for (size_t i = 0; i < 6; ++i)
+          for (int x = 0; x < 3; ++x) half[i][x] = g[i][0] * w[x] + g[i][1] * w[3 + x] + g[i][2] * w[6 + x];
+        float* to = weight_.data() +
+                    ((o / kWinogradPanel * kTilePoints) * in + c) * kWinogradPanel + o % kWinogradPanel;
+        for (size_t i = 0; i < 6; ++i)
+          for (size_t j = 0; j < 6; ++j) {
+            const double value = half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2];
+            to[static_cast<int64_t>(6 * i + j) * in * kWinogradPanel] = static_cast<float>(value);
+          }
+      }
+  });
+}
+
+void Winograd::run(const Call& call) const {
+  const WinogradMap map{call.height, call.width, (call.height + kTileOut - 1) / kTileOut,
+                        (call.width + kTileOut - 1) / kTileOut};
+  const int64_t tiles = call.count * map.rows * map.columns;
+  const int64_t point_bytes = kTilePoints * in_ * static_cast<int64_t>(sizeof(float));
+  const int64_t fitting = std::max(kTiles, kInputBytes / point_bytes / kTiles * kTiles);
+  const int64_t block = std::min(tiles, fitting);
+  const int64_t step = block * in_ + kGap;
+  const Floats inputs(kTilePoints * step);
+  for (int64_t first = 0; first < tiles; first += block) {
+    const int64_t count = std::min(block, tiles - first);
+    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+      kernels_->input(call.images, map, in_, first + begin, first + end, inputs.at + begin * in_, step);
+    });
+    // By panels first, so that a thread reads few of the weights.
+    const int64_t parts = (count + kTiles - 1) / kTiles;
+    at::parallel_for(0, panels_ * parts, 1, [&](int64_t begin, int64_t end) {
+      constexpr int64_t sum_step = kTiles * kWinogradPanel + kGap;
+      const Floats sums(kTilePoints * sum_step);
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t panel = item / parts, channel = panel * kWinogradPanel;
+        const int64_t from = item % parts * kTiles, to = std::min(count, from + kTiles);
+        for (int64_t point = 0; point < kTilePoints; ++point)
+          kernels_->product(inputs.at + point * step + from * in_,
+                            weight_.data() + (panel * kTilePoints + point) * in_ * kWinogradPanel,
+                            sums.at + point * sum_step, to - from, in_, kWinogradPanel);
+        kernels_->output({sums.at, sum_step, kWinogradPanel, first + from, first + to}, map,
+                         {call.out, out_, channel, std::min(out_, channel + kWinogradPanel), call.bias, call.add,
+                          call.relu});
+      }
+    });
+  }
+}
+
+}  // namespace mode_ensemble

@@ -1,0 +1,37 @@
+// 3×3 convolutions of stride 1 and padding 1 by Winograd's minimal filtering, in float32 and channels-last.
+// Ours, since oneDNN no longer has it for x86.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "linalg/winograd_kernels.h"
+
+namespace mode_ensemble {
+
+class Winograd {
+ public:
+  // Whether this processor and these numbers of channels can be served.
+  static bool serves(int64_t in, int64_t out);
+  // weight [out, in, 3, 3], contiguous. It is transformed in float64 and rounded; four times its memory is
+  // kept.
+  Winograd(const float* weight, int64_t in, int64_t out, const WinogradKernels* kernels = winograd_kernels());
+
+  // images [count, height, width, in] → out [count, height, width, out] plus bias [out], plus `add` (laid out as
+  // `out`, or null), and relu. Runs on LibTorch's threads.
+  struct Call {
+    const float* images = nullptr;
+    int64_t count = 0, height = 0, width = 0;
+    const float* bias = nullptr;
+    const float* add = nullptr;
+    bool relu = false;
+    float* out = nullptr;
+  };
+  void run(const Call& call) const;
+
+ private:
+  int64_t in_, out_, panels_;
+  const WinogradKernels* kernels_;
+  std::vector<float> weight_;  // [panels, 36, in, 32], channels beyond `out` zero
+};
+
+}  // namespace mode_ensemble

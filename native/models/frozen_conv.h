@@ -1,0 +1,67 @@
+// Convolutions made ready for evaluation: weights laid out once for the kernel that reads them, and what follows
+// (bias, a residual addition, ReLU) done where the result is still at hand.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <memory>
+
+namespace mode_ensemble {
+
+class Winograd;
+
+// What follows a convolution (and its batch norm): first an addition, then ReLU.
+struct Then {
+  at::Tensor add;  // of the output's shape, or undefined
+  bool relu = false;
+};
+
+struct ConvShape {
+  at::Tensor weight;  // [out, in, k, k], float32
+  at::Tensor bias;    // [out], float32
+  int64_t stride = 1, padding = 0;
+};
+
+// One convolution in one direction. A job's own thread may call it, not two at once.
+class PackedConv {
+ public:
+  PackedConv(const ConvShape& shape, at::ScalarType type);
+  ~PackedConv();
+  // x [N, in, H, W] of the type → [N, out, H', W'], channels-last. No graph is made.
+  at::Tensor operator()(const at::Tensor& x, const Then& then) const;
+
+ private:
+  at::Tensor by_winograd(const at::Tensor& x, const Then& then) const;
+  // Lays the weights out for maps of x's size.
+  void pack(const at::Tensor& x) const;
+
+  mutable at::Tensor weight_;
+  mutable bool packed_ = false;
+  at::Tensor bias_;
+  int64_t out_, stride_, padding_;
+  std::unique_ptr<Winograd> winograd_;
+};
+
+// As an operation of a network: where autograd is on, a node that gives the gradient of the input alone.
+class FrozenConv {
+ public:
+  // `gradients`: whether gradients will be asked for; they need a second copy of the weights.
+  FrozenConv(const ConvShape& shape, at::ScalarType type, bool gradients);
+  at::Tensor operator()(const at::Tensor& x, const Then& then) const;
+
+  // For autograd.
+  at::Tensor run(const at::Tensor& x, const Then& then) const { return forward_(x, then); }
+  at::Tensor input_gradient(const at::Tensor& gradient, at::IntArrayRef input) const;
+
+ private:
+  // A kind of convolution that gives the gradient of the input from that of the output.
+  enum Way { stride_one, one_by_one, in_phases, oneDNN };
+
+  at::ScalarType type_;
+  bool gradients_;
+  ConvShape shape_;  // weight and bias only where gradients are asked for
+  Way way_ = oneDNN;
+  PackedConv forward_;
+  mutable std::unique_ptr<PackedConv> backward_;  // made when it is first used
+};
+
+}  // namespace mode_ensemble
