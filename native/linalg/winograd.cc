@@ -1,32 +1,27 @@
 #include "linalg/winograd.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
-#include <memory>
-#include <new>
 
 namespace mode_ensemble {
 namespace {
 
 // Transformed inputs that are worked on at a time; they should stay in the last level of cache.
 constexpr int64_t kInputBytes = int64_t{3} << 20;
-// Tiles that are multiplied with a panel of weights at a time; their sums should stay in a core's second level.
+// Tiles that are multiplied with a panel of weights at a time; their sums should stay in a core's second
+// level.
 constexpr int64_t kTiles = 48;
 // Floats between the ends of one point's numbers and the next one's, so that the 36 do not share the same few
 // lines of cache.
 constexpr int64_t kGap = 16;
 
-struct Floats {
-  explicit Floats(int64_t count)
-      : at(static_cast<float*>(::operator new(sizeof(float) * static_cast<size_t>(count), kAlign))) {}
-  ~Floats() { ::operator delete(at, kAlign); }
-  Floats(const Floats&) = delete;
-  Floats& operator=(const Floats&) = delete;
-  static constexpr std::align_val_t kAlign{64};
-  float* at;
-};
+// Not by at::empty, which profilers and meters of memory would take for a result.
+at::DataPtr floats(int64_t count) {
+  return at::getCPUAllocator()->allocate(sizeof(float) * static_cast<size_t>(count));
+}
 
 // G of six points and three weights: row j is [1, p, p²] divided by the product of p's distances to the other
 // finite points; that of ∞ is [0, 0, 1].
@@ -54,21 +49,23 @@ Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradK
     : in_(in), out_(out), panels_((out + kWinogradPanel - 1) / kWinogradPanel), kernels_(kernels) {
   weight_.resize(static_cast<size_t>(panels_ * kTilePoints * in * kWinogradPanel));
   const auto g = weight_transform();
-  at::parallel_for(0, out, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o)
-      for (int64_t c = 0; c < in; ++c) {
+  // One input channel of a panel at a time, so that memory is written in runs.
+  at::parallel_for(0, panels_ * in, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t panel = item / in, c = item % in, first = panel * kWinogradPanel;
+      for (int64_t o = first; o < std::min(out, first + kWinogradPanel); ++o) {
         const float* w = weight + (o * in + c) * 9;
         double half[6][3];  // G·w
         for (size_t i = 0; i < 6; ++i)
           for (int x = 0; x < 3; ++x) half[i][x] = g[i][0] * w[x] + g[i][1] * w[3 + x] + g[i][2] * w[6 + x];
-        float* to = weight_.data() +
-                    ((o / kWinogradPanel * kTilePoints) * in + c) * kWinogradPanel + o % kWinogradPanel;
+        float* to = weight_.data() + (panel * kTilePoints * in + c) * kWinogradPanel + (o - first);
         for (size_t i = 0; i < 6; ++i)
           for (size_t j = 0; j < 6; ++j) {
             const double value = half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2];
             to[static_cast<int64_t>(6 * i + j) * in * kWinogradPanel] = static_cast<float>(value);
           }
       }
+    }
   });
 }
 
@@ -80,27 +77,30 @@ void Winograd::run(const Call& call) const {
   const int64_t fitting = std::max(kTiles, kInputBytes / point_bytes / kTiles * kTiles);
   const int64_t block = std::min(tiles, fitting);
   const int64_t step = block * in_ + kGap;
-  const Floats inputs(kTilePoints * step);
+  const auto input_memory = floats(kTilePoints * step);
+  float* const inputs = static_cast<float*>(input_memory.get());
   for (int64_t first = 0; first < tiles; first += block) {
     const int64_t count = std::min(block, tiles - first);
     at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      kernels_->input(call.images, map, in_, first + begin, first + end, inputs.at + begin * in_, step);
+      kernels_->input({call.images, call.half, in_}, map, first + begin, first + end, inputs + begin * in_,
+                      step);
     });
     // By panels first, so that a thread reads few of the weights.
     const int64_t parts = (count + kTiles - 1) / kTiles;
     at::parallel_for(0, panels_ * parts, 1, [&](int64_t begin, int64_t end) {
       constexpr int64_t sum_step = kTiles * kWinogradPanel + kGap;
-      const Floats sums(kTilePoints * sum_step);
+      const auto sum_memory = floats(kTilePoints * sum_step);
+      float* const sums = static_cast<float*>(sum_memory.get());
       for (int64_t item = begin; item < end; ++item) {
         const int64_t panel = item / parts, channel = panel * kWinogradPanel;
         const int64_t from = item % parts * kTiles, to = std::min(count, from + kTiles);
         for (int64_t point = 0; point < kTilePoints; ++point)
-          kernels_->product(inputs.at + point * step + from * in_,
+          kernels_->product(inputs + point * step + from * in_,
                             weight_.data() + (panel * kTilePoints + point) * in_ * kWinogradPanel,
-                            sums.at + point * sum_step, to - from, in_, kWinogradPanel);
-        kernels_->output({sums.at, sum_step, kWinogradPanel, first + from, first + to}, map,
-                         {call.out, out_, channel, std::min(out_, channel + kWinogradPanel), call.bias, call.add,
-                          call.relu});
+                            sums + point * sum_step, to - from, in_, kWinogradPanel);
+        kernels_->output({sums, sum_step, kWinogradPanel, first + from, first + to}, map,
+                         {call.out, call.half, out_, channel, std::min(out_, channel + kWinogradPanel),
+                          call.bias, call.add, call.relu});
       }
     });
   }

@@ -1,5 +1,5 @@
-// 3×3 convolutions of stride 1 and padding 1 by Winograd's minimal filtering, in float32 and channels-last.
-// Ours, since oneDNN no longer has it for x86.
+// 3×3 convolutions of stride 1 and padding 1 by Winograd's minimal filtering, computed in float32,
+// channels-last. Ours, since oneDNN no longer has it for x86.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -16,15 +16,17 @@ class Winograd {
   // kept.
   Winograd(const float* weight, int64_t in, int64_t out, const WinogradKernels* kernels = winograd_kernels());
 
-  // images [count, height, width, in] → out [count, height, width, out] plus bias [out], plus `add` (laid out as
-  // `out`, or null), and relu. Runs on LibTorch's threads.
+  // images [count, height, width, in] → out [count, height, width, out] plus bias [out], plus `add` (laid out
+  // as `out`, or null), and relu. Images, `add` and `out` are float32 or all bfloat16. Runs on LibTorch's
+  // threads.
   struct Call {
-    const float* images = nullptr;
+    bool half = false;  // bfloat16
+    const void* images = nullptr;
     int64_t count = 0, height = 0, width = 0;
     const float* bias = nullptr;
-    const float* add = nullptr;
+    const void* add = nullptr;
     bool relu = false;
-    float* out = nullptr;
+    void* out = nullptr;
   };
   void run(const Call& call) const;
 

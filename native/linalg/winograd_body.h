@@ -11,6 +11,25 @@ typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4)));  // whe
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Loose*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<Loose*>(to) = value; }
+
+// Sixteen bits of a float32: bfloat16, rounded to the nearest, ties to even.
+typedef unsigned short Halves __attribute__((vector_size(LANES * 2)));
+typedef unsigned short LooseHalves __attribute__((vector_size(LANES * 2), aligned(2)));
+typedef unsigned int Bits __attribute__((vector_size(LANES * 4)));
+
+inline Vector load(const unsigned short* from) {
+  const Halves halves = *reinterpret_cast<const LooseHalves*>(from);
+  return reinterpret_cast<Vector>(__builtin_convertvector(halves, Bits) << 16);
+}
+
+inline void store(unsigned short* to, Vector value) {
+  const Bits bits = reinterpret_cast<Bits>(value);
+  const Bits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  const Bits nan = Bits{} + 0x7FC0u;
+  const Bits chosen = value == value ? rounded : nan;
+  *reinterpret_cast<LooseHalves*>(to) = __builtin_convertvector(chosen, Halves);
+}
+
 inline Vector all(float value) { return Vector{} + value; }
 
 constexpr float A = static_cast<float>(kPointA), B = static_cast<float>(kPointB);
@@ -50,11 +69,14 @@ inline Tile tile_of(int64_t index, const WinogradMap& map) {
   return {index / each, in_image / map.columns * kTileOut, in_image % map.columns * kTileOut};
 }
 
-void input(const float* images, const WinogradMap& map, int64_t channels, int64_t first, int64_t last,
-           float* out, int64_t step) {
+template <typename Stored>
+void input_of(const WinogradInput& images, const WinogradMap& map, int64_t first, int64_t last, float* out,
+              int64_t step) {
+  const int64_t channels = images.channels;
   for (int64_t t = first; t < last; ++t) {
     const Tile tile = tile_of(t, map);
-    const float* image = images + tile.image * map.height * map.width * channels;
+    const Stored* image =
+        static_cast<const Stored*>(images.at) + tile.image * map.height * map.width * channels;
     const int64_t top = tile.top - 1, left = tile.left - 1;
     const bool inside = top >= 0 && left >= 0 && top + kTileIn <= map.height && left + kTileIn <= map.width;
     float* to = out + (t - first) * channels;
@@ -64,7 +86,8 @@ void input(const float* images, const WinogradMap& map, int64_t channels, int64_
         Vector d[6];
         const int64_t column = left + x;
         if (inside) {
-          for (int64_t y = 0; y < 6; ++y) d[y] = load(image + ((top + y) * map.width + column) * channels + c);
+          for (int64_t y = 0; y < 6; ++y)
+            d[y] = load(image + ((top + y) * map.width + column) * channels + c);
         } else {
           for (int64_t y = 0; y < 6; ++y) {
             const bool here = column >= 0 && column < map.width && top + y >= 0 && top + y < map.height;
@@ -83,10 +106,15 @@ void input(const float* images, const WinogradMap& map, int64_t channels, int64_
   }
 }
 
+void input(const WinogradInput& images, const WinogradMap& map, int64_t first, int64_t last, float* out,
+           int64_t step) {
+  (images.half ? input_of<unsigned short> : input_of<float>)(images, map, first, last, out, step);
+}
+
 // COUNT rows of a against a panel of b; sums stay in registers.
 template <int COUNT>
-inline __attribute__((always_inline)) void product_rows(const float* a, const float* b, float* out, int64_t inner,
-                                                        int64_t row) {
+inline __attribute__((always_inline)) void product_rows(const float* a, const float* b, float* out,
+                                                        int64_t inner, int64_t row) {
   Vector sums[COUNT][PANEL_VECTORS];
 #pragma GCC unroll 16
   for (int i = 0; i < COUNT; ++i)
@@ -116,7 +144,10 @@ void product(const float* a, const float* b, float* out, int64_t count, int64_t 
   for (; i < count; ++i) product_rows<1>(a + i * inner, b, out + i * row, inner, row);
 }
 
-void output(const WinogradSums& sums, const WinogradMap& map, const WinogradOutput& out) {
+template <typename Stored>
+void output_of(const WinogradSums& sums, const WinogradMap& map, const WinogradOutput& out) {
+  auto* images = static_cast<Stored*>(out.at);
+  const auto* add = static_cast<const Stored*>(out.add);
   for (int64_t t = sums.first; t < sums.last; ++t) {
     const Tile tile = tile_of(t, map);
     const int64_t tall = map.height - tile.top < kTileOut ? map.height - tile.top : kTileOut;
@@ -138,14 +169,18 @@ void output(const WinogradSums& sums, const WinogradMap& map, const WinogradOutp
         const int64_t at = (corner + y * map.width) * out.channels + out.from + c;
         for (int64_t x = 0; x < wide; ++x) {
           Vector value = v[x] + shift;
-          if (out.add) value += load(out.add + at + x * out.channels);
+          if (add) value += load(add + at + x * out.channels);
           // In this order NaN stays NaN.
           if (out.relu) value = value < 0 ? Vector{} : value;
-          store(out.at + at + x * out.channels, value);
+          store(images + at + x * out.channels, value);
         }
       }
     }
   }
+}
+
+void output(const WinogradSums& sums, const WinogradMap& map, const WinogradOutput& out) {
+  (out.half ? output_of<unsigned short> : output_of<float>)(sums, map, out);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// The three steps of Winograd's minimal filtering F(4×4, 3×3), for tiles of 4×4 outputs and 6×6 inputs: inputs
-// transformed, 36 matrix products, outputs transformed back. Lavin and Gray, CVPR 2016, arXiv 1509.09308. A
-// quarter of the multiplications of a 3×3 convolution as it is written.
+// The three steps of Winograd's minimal filtering F(4×4, 3×3), for tiles of 4×4 outputs and 6×6 inputs:
+// inputs transformed, 36 matrix products, outputs transformed back. Lavin and Gray, CVPR 2016, arXiv
+// 1509.09308. A quarter of the multiplications of a 3×3 convolution as it is written.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -13,13 +13,20 @@ constexpr int64_t kTilePoints = kTileIn * kTileIn;
 constexpr int64_t kWinogradPanel = 32;
 constexpr int64_t kWinogradChannels = 16;
 
-// The interpolation points are 0, ±2/3, ±3/2 and ∞: with them the rounding error of float32 is 4.5 times that of
-// a plain convolution, less than half of what 0, ±1, ±2 and ∞ give (scripts in test/parity compare).
+// The interpolation points are 0, ±2/3, ±3/2 and ∞: with them the rounding error of float32 is 4.5 times that
+// of a plain convolution, less than half of what 0, ±1, ±2 and ∞ give (scripts in test/parity compare).
 constexpr double kPointA = 2.0 / 3, kPointB = 3.0 / 2;
 
 struct WinogradMap {
   int64_t height = 0, width = 0;  // of the image; inputs and outputs are [height, width, channels]
   int64_t rows = 0, columns = 0;  // tiles
+};
+
+// Numbers of an image are float32, or bfloat16 where `half` is set; all else is float32.
+struct WinogradInput {
+  const void* at = nullptr;
+  bool half = false;
+  int64_t channels = 0;
 };
 
 // Products of the tiles `first` to `last`: at[p · step + (t − first) · row + c].
@@ -28,21 +35,22 @@ struct WinogradSums {
   int64_t step = 0, row = 0, first = 0, last = 0;
 };
 
-// Channels `from` to `to` of an output [N, H, W, channels]: sums plus bias, plus `add` (laid out as the output)
-// where there is one; then relu.
+// Channels `from` to `to` of an output [N, H, W, channels]: sums plus bias, plus `add` (laid out as the
+// output) where there is one; then relu.
 struct WinogradOutput {
-  float* at = nullptr;
+  void* at = nullptr;
+  bool half = false;
   int64_t channels = 0, from = 0, to = 0;
   const float* bias = nullptr;
-  const float* add = nullptr;
+  const void* add = nullptr;
   bool relu = false;
 };
 
 struct WinogradKernels {
   // Images [N, H, W, C] → tiles `first` to `last` (counted over images, rows, columns), point by point:
   // out[p · step + (t − first) · C + c].
-  void (*input)(const float* images, const WinogradMap& map, int64_t channels, int64_t first, int64_t last,
-                float* out, int64_t step);
+  void (*input)(const WinogradInput& images, const WinogradMap& map, int64_t first, int64_t last, float* out,
+                int64_t step);
   // a [count, inner] · b [inner, 32] → out [count, 32] with rows `row` floats apart.
   void (*product)(const float* a, const float* b, float* out, int64_t count, int64_t inner, int64_t row);
   void (*output)(const WinogradSums& sums, const WinogradMap& map, const WinogradOutput& out);

@@ -13,21 +13,21 @@ namespace {
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 
-// LibTorch's operations for inference (aten/src/ATen/native/mkldnn/Conv.cpp), which have no C++ names. Absent where
-// LibTorch was built without oneDNN.
+// LibTorch's operations for inference (aten/src/ATen/native/mkldnn/Conv.cpp), which have no C++ names. Absent
+// where LibTorch was built without oneDNN.
 using Numbers = c10::List<std::optional<at::Scalar>>;  // arguments of what follows; ReLU has none
 using Reorder = at::Tensor(const at::Tensor&, at::IntArrayRef padding, at::IntArrayRef stride,
                            at::IntArrayRef dilation, int64_t groups, at::OptionalIntArrayRef input);
-using Pointwise = at::Tensor(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                             at::IntArrayRef padding, at::IntArrayRef stride, at::IntArrayRef dilation,
-                             int64_t groups, std::string_view then, Numbers numbers,
+using Pointwise = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
+                             const std::optional<at::Tensor>& bias, at::IntArrayRef padding,
+                             at::IntArrayRef stride, at::IntArrayRef dilation, int64_t groups,
+                             std::string_view then, Numbers numbers,
                              std::optional<std::string_view> algorithm);
 using PointwiseBinary = at::Tensor(const at::Tensor& x, const at::Tensor& other, const at::Tensor& weight,
                                    const std::optional<at::Tensor>& bias, at::IntArrayRef padding,
                                    at::IntArrayRef stride, at::IntArrayRef dilation, int64_t groups,
                                    std::string_view binary, std::optional<at::Scalar> alpha,
-                                   std::optional<std::string_view> unary,
-                                   Numbers numbers,
+                                   std::optional<std::string_view> unary, Numbers numbers,
                                    std::optional<std::string_view> algorithm);
 
 template <typename Signature>
@@ -61,14 +61,14 @@ const Operations& operations() {
   return found;
 }
 
-// The weights with which a convolution of stride 1 gives the input's gradient: turned by half a turn, inputs and
-// outputs exchanged.
+// The weights with which a convolution of stride 1 gives the input's gradient: turned by half a turn, inputs
+// and outputs exchanged.
 at::Tensor turned(const at::Tensor& weight) { return weight.flip({2, 3}).transpose(0, 1).contiguous(); }
 
-// The gradient of the input of a 7×7 convolution of stride 2 and padding 3 is four convolutions of stride 1, one for
-// each phase of the pixels: the pixel 2i + p reads the outputs i + o for o from −1 to 2, at the weight p + 3 − 2o.
-// Here as one of 4×4, with outputs [row phase, column phase, channel]. oneDNN takes four times as long for three
-// channels.
+// The gradient of the input of a 7×7 convolution of stride 2 and padding 3 is four convolutions of stride 1,
+// one for each phase of the pixels: the pixel 2i + p reads the outputs i + o for o from −1 to 2, at the
+// weight p + 3 − 2o. Here as one of 4×4, with outputs [row phase, column phase, channel]. oneDNN takes four
+// times as long for three channels.
 at::Tensor phases(const at::Tensor& weight) {
   const int64_t out = weight.size(0), in = weight.size(1);
   auto all = at::zeros({2, 2, in, out, 4, 4}, weight.options());
@@ -84,13 +84,13 @@ at::Tensor phases(const at::Tensor& weight) {
 }
 
 struct FrozenStep : torch::autograd::Function<FrozenStep> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& add,
-                            const FrozenConv* conv, bool relu) {
-    const auto y = conv->run(x, {add, relu});
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const std::optional<at::Tensor>& add, const FrozenConv* conv, bool relu) {
+    const auto y = conv->run(x, {add.value_or(at::Tensor()), relu});
     if (relu) context->save_for_backward({y});
     context->saved_data["conv"] = reinterpret_cast<int64_t>(conv);
     context->saved_data["input"] = x.sizes();
-    context->saved_data["adds"] = add.defined();
+    context->saved_data["adds"] = add.has_value();
     return y;
   }
 
@@ -109,48 +109,70 @@ struct FrozenStep : torch::autograd::Function<FrozenStep> {
 }  // namespace
 
 PackedConv::PackedConv(const ConvShape& shape, at::ScalarType type)
-    : bias_(shape.bias.to(type)), out_(shape.weight.size(0)), stride_(shape.stride), padding_(shape.padding) {
-  const auto& w = shape.weight;
-  const bool suits = w.size(2) == 3 && w.size(3) == 3 && stride_ == 1 && padding_ == 1;
-  if (suits && type == at::kFloat && w.is_cpu() && Winograd::serves(w.size(1), out_))
-    winograd_ = std::make_unique<Winograd>(w.contiguous().const_data_ptr<float>(), w.size(1), out_);
-  else
-    weight_ = w.to(type).contiguous(kChannelsLast);
-}
+    : type_(type),
+      weight_(shape.weight),
+      bias_(shape.bias),
+      out_(shape.weight.size(0)),
+      stride_(shape.stride),
+      padding_(shape.padding) {}
 
 PackedConv::~PackedConv() = default;
 
+bool PackedConv::suits_winograd(const at::Tensor& x) const {
+  const auto& w = weight_;
+  if (w.size(2) != 3 || w.size(3) != 3 || stride_ != 1 || padding_ != 1 || !x.is_cpu()) return false;
+  if (!Winograd::serves(w.size(1), out_)) return false;
+  // Where oneDNN computes in bfloat16, twice as fast as in float32, only large convolutions gain whose tiles
+  // hold no pixels beyond the edges.
+  const bool whole = x.size(2) % kTileOut == 0 && x.size(3) % kTileOut == 0;
+  return type_ == at::kFloat || !operations().bfloat16 || (whole && out_ >= 64);
+}
+
+void PackedConv::choose(const at::Tensor& x) const {
+  chosen_ = true;
+  if (suits_winograd(x)) {
+    winograd_ =
+        std::make_unique<Winograd>(weight_.contiguous().const_data_ptr<float>(), weight_.size(1), out_);
+    weight_ = at::Tensor();
+  } else {
+    weight_ = weight_.to(type_).contiguous(kChannelsLast);
+    bias_ = bias_.to(type_);
+  }
+}
+
 void PackedConv::pack(const at::Tensor& x) const {
-  packed_ = true;
+  packed_for_ = x.sizes().vec();
   const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_}, one{1, 1};
-  weight_ = operations().reorder->call(weight_, padding, stride, one, 1, x.sizes());
+  const auto plain = weight_.is_mkldnn() ? weight_.to_dense() : weight_;
+  weight_ = operations().reorder->call(plain, padding, stride, one, 1, x.sizes());
 }
 
 at::Tensor PackedConv::operator()(const at::Tensor& input, const Then& then) const {
   const auto x = input.contiguous(kChannelsLast);
+  if (!chosen_) choose(x);
   if (winograd_) return by_winograd(x, then);
   if (!x.is_cpu() || !operations().serve(x.scalar_type())) {
     auto y = at::conv2d(x, weight_, bias_, stride_, padding_);
     if (then.add.defined()) y.add_(then.add);
     return then.relu ? y.relu_() : y;
   }
-  if (!packed_) pack(x);
+  if (x.sizes() != packed_for_) pack(x);
   const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_}, one{1, 1};
   if (!then.add.defined())
-    return operations().pointwise->call(x, weight_, bias_, padding, stride, one, 1, then.relu ? "relu" : "none", Numbers(),
-                                        "");
-  return operations().binary->call(x, then.add.contiguous(kChannelsLast), weight_, bias_, padding, stride, one, 1,
-                                   "add", 1.0, then.relu ? std::optional<std::string_view>("relu") : std::nullopt,
-                                   Numbers(), "");
+    return operations().pointwise->call(x, weight_, bias_, padding, stride, one, 1,
+                                        then.relu ? "relu" : "none", Numbers(), "");
+  return operations().binary->call(
+      x, then.add.contiguous(kChannelsLast), weight_, bias_, padding, stride, one, 1, "add", 1.0,
+      then.relu ? std::optional<std::string_view>("relu") : std::nullopt, Numbers(), "");
 }
 
 at::Tensor PackedConv::by_winograd(const at::Tensor& x, const Then& then) const {
   auto y = at::empty({x.size(0), out_, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
   at::Tensor add;
   if (then.add.defined()) add = then.add.contiguous(kChannelsLast);
-  winograd_->run({x.const_data_ptr<float>(), x.size(0), x.size(2), x.size(3), bias_.const_data_ptr<float>(),
-                  add.defined() ? add.const_data_ptr<float>() : nullptr, then.relu,
-                  y.mutable_data_ptr<float>()});
+  winograd_->run({x.scalar_type() == at::kBFloat16, x.const_data_ptr(), x.size(0), x.size(2), x.size(3),
+                  bias_.const_data_ptr<float>(), add.defined() ? add.const_data_ptr() : nullptr, then.relu,
+                  y.mutable_data_ptr()});
   return y;
 }
 
@@ -169,10 +191,12 @@ FrozenConv::FrozenConv(const ConvShape& shape, at::ScalarType type, bool gradien
 
 at::Tensor FrozenConv::operator()(const at::Tensor& input, const Then& then) const {
   const auto x = input.to(type_);
-  const bool graph = at::GradMode::is_enabled() && (x.requires_grad() || (then.add.defined() && then.add.requires_grad()));
+  const bool graph =
+      at::GradMode::is_enabled() && (x.requires_grad() || (then.add.defined() && then.add.requires_grad()));
   if (!graph) return run(x, then);
   if (!gradients_) throw Error(ErrorCode::config, "The network was frozen without gradients.");
-  return FrozenStep::apply(x, then.add, this, then.relu);
+  const auto add = then.add.defined() ? std::optional(then.add.to(type_)) : std::nullopt;
+  return FrozenStep::apply(x, add, this, then.relu);
 }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRef input) const {

@@ -1,9 +1,10 @@
-// Convolutions made ready for evaluation: weights laid out once for the kernel that reads them, and what follows
-// (bias, a residual addition, ReLU) done where the result is still at hand.
+// Convolutions made ready for evaluation: weights laid out once for the kernel that reads them, and what
+// follows (bias, a residual addition, ReLU) done where the result is still at hand.
 #pragma once
 #include <ATen/ATen.h>
 
 #include <memory>
+#include <vector>
 
 namespace mode_ensemble {
 
@@ -30,15 +31,19 @@ class PackedConv {
   at::Tensor operator()(const at::Tensor& x, const Then& then) const;
 
  private:
+  bool suits_winograd(const at::Tensor& x) const;
+  // Decides at the first call, when the size of maps is known, which algorithm it will be.
+  void choose(const at::Tensor& x) const;
   at::Tensor by_winograd(const at::Tensor& x, const Then& then) const;
   // Lays the weights out for maps of x's size.
   void pack(const at::Tensor& x) const;
 
-  mutable at::Tensor weight_;
-  mutable bool packed_ = false;
-  at::Tensor bias_;
+  at::ScalarType type_;
+  mutable bool chosen_ = false;
+  mutable at::Tensor weight_, bias_;
+  mutable std::vector<int64_t> packed_for_;  // sizes of x
   int64_t out_, stride_, padding_;
-  std::unique_ptr<Winograd> winograd_;
+  mutable std::unique_ptr<Winograd> winograd_;
 };
 
 // As an operation of a network: where autograd is on, a node that gives the gradient of the input alone.

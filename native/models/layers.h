@@ -27,13 +27,14 @@ struct BatchNorm {
   at::Tensor operator()(const at::Tensor& x, bool training) const;
 };
 
-// A convolution and what follows it: its batch norm, `then.add` and ReLU. In place wherever autograd allows, and in
-// one kernel where the convolution is frozen.
-at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x, bool training, const Then& then);
+// A convolution and what follows it: its batch norm, `then.add` and ReLU. In place wherever autograd allows,
+// and in one kernel where the convolution is frozen.
+at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x, bool training,
+                    const Then& then);
 at::Tensor convolve(const Conv& conv, const at::Tensor& x, const Then& then);  // where there is no norm
 
-// Makes a convolution ready for evaluation, and the batch norm that reads its output part of it, computed in float64
-// and rounded; the norm then hands its input on.
+// Makes a convolution ready for evaluation, and the batch norm that reads its output part of it, computed in
+// float64 and rounded; the norm then hands its input on.
 void freeze(Conv& conv, const Freeze& how);
 void freeze(Conv& conv, BatchNorm& norm, const Freeze& how);
 

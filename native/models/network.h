@@ -78,8 +78,8 @@ class Network {
   // they may come in bfloat16 with the same result.
   virtual bool begins_with_convolution() const { return true; }
   // Makes evaluation cheaper: batch norms become part of the convolutions before them, where nothing reads
-  // what is between the two, and convolutions are laid out for inference (models/frozen_conv.h). Numbers change
-  // by rounding alone. Afterwards the network is good for evaluation only, and its weights are gone.
+  // what is between the two, and convolutions are laid out for inference (models/frozen_conv.h). Numbers
+  // change by rounding alone. Afterwards the network is good for evaluation only, and its weights are gone.
   virtual void freeze(const Freeze&) {}
   // The state_dict name of a tensor that an older release of the Python class saved under another one.
   virtual std::string current_name(const std::string& stored) const { return stored; }
