@@ -246,7 +246,7 @@ PerturbedGaussiansResult perturbed_gaussians(const PerturbedGaussiansOptions& op
   settings.prepare.transform = options.transform;
   // Steps are far below the resolution of bfloat16 pixels.
   settings.prepare.type = PixelType::float32;
-  settings.batchSize = options.batchSize;
+  settings.batchSize = std::min(options.batchSize, scorer.images_at_once());
   settings.workers = options.workers;
   TensorLoader loader(data, settings);
   const auto magnitudes = static_cast<int64_t>(options.magnitudes.size());
@@ -255,20 +255,16 @@ PerturbedGaussiansResult perturbed_gaussians(const PerturbedGaussiansOptions& op
                    data->reader->size(), options.metadata);
   ProgressMeter meter(context, "perturb", data->reader->size());
   PerturbedGaussiansResult result;
-  const int64_t at_once = scorer.images_at_once();
   Batch batch;
   while (loader.next(batch)) {
     const int64_t rows = batch.images.size(0);
-    for (int64_t i = 0; i < rows; i += at_once) {
-      const int64_t n = std::min(at_once, rows - i);
-      const auto labels = batch.labels.narrow(0, i, n);
-      const auto scores = scorer.score(batch.images.narrow(0, i, n), labels);
+    if (rows > 0) {
+      const auto scores = scorer.score(batch.images, batch.labels);
       require_finite(scores, options.first + result.count);
-      file.append({labels, scores});
-      result.count += n;
-      meter.add(n);
+      file.append({batch.labels, scores});
+      result.count += rows;
     }
-    meter.add(batch.read - rows);
+    meter.add(batch.read);
   }
   if (result.count == 0) throw Error(ErrorCode::data, "No image of the set could be read.");
   context.throw_if_aborted();
