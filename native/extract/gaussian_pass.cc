@@ -91,7 +91,7 @@ class Scorer {
         const auto moved = at::sub(x, signs[static_cast<size_t>(k)], magnitude);
         std::vector<std::vector<at::Tensor>> features;
         for (auto& network : networks_) features.push_back(pooled(*network, moved, k + 1));
-        scores.select(2, k).select(1, i).copy_(closest_score(stage(k), fused(features, k)));
+        scores.select(2, k).select(1, i).copy_(closest_score(stage(k), fused(features, 0, k)));
       }
     return scores;
   }
@@ -99,7 +99,8 @@ class Scorer {
  private:
   const GaussianStage& stage(int k) const { return *stages_[static_cast<size_t>(k)]; }
 
-  // The averages over space of a member's stages up to `until` (0: all that are scored): [B, C_k] each.
+  // The averages over space of a member's stages: [B, C_k] each; all that are scored, or that of stage
+  // `until` alone, with which the pass then ends.
   std::vector<at::Tensor> pooled(Network& network, const at::Tensor& images, int until) {
     context_.throw_if_aborted();
     ForwardResult result;
@@ -113,16 +114,18 @@ class Scorer {
                                            std::to_string(result.stages.size()) + ".");
     }
     std::vector<at::Tensor> features;
-    for (const auto& map : result.stages) features.push_back(global_average(map));
+    for (size_t k = until == 0 ? 0 : result.stages.size() - 1; k < result.stages.size(); ++k)
+      features.push_back(global_average(result.stages[k]));
     return features;
   }
 
-  // The mean over members of stage k: [B, C_k], float64, without a graph.
-  at::Tensor fused(const std::vector<std::vector<at::Tensor>>& features, int k) const {
-    const auto& first = features.front()[static_cast<size_t>(k)];
+  // The mean over members of their features at place `at`, which are those of stage k: [B, C_k], float64,
+  // without a graph.
+  at::Tensor fused(const std::vector<std::vector<at::Tensor>>& features, int at, int k) const {
+    const auto& first = features.front()[static_cast<size_t>(at)];
     auto sum = first.detach().to(at::kDouble);
     for (size_t m = 1; m < features.size(); ++m) {
-      const auto& other = features[m][static_cast<size_t>(k)];
+      const auto& other = features[m][static_cast<size_t>(at)];
       if (other.sizes() != first.sizes())
         throw Error(ErrorCode::config, "members: expected networks with stages of the same width, found " +
                                            std::to_string(first.size(1)) + " and " +
@@ -142,7 +145,7 @@ class Scorer {
     for (auto& network : networks_) features.push_back(pooled(*network, x, 0));
     std::vector<at::Tensor> signs;
     for (int k = 0; k < stage_count(); ++k) {
-      const auto mean = fused(features, k);
+      const auto mean = fused(features, k, k);
       const auto unmoved = closest_score(stage(k), mean);
       for (size_t i = 0; i < options_.magnitudes.size(); ++i)
         if (options_.magnitudes[i] == 0)

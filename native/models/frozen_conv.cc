@@ -1,65 +1,13 @@
 #include "models/frozen_conv.h"
 
-#include <ATen/Context.h>
-#include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/record_function.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "linalg/winograd.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
 namespace {
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
-
-// LibTorch's operations for inference (aten/src/ATen/native/mkldnn/Conv.cpp), which have no C++ names. Absent
-// where LibTorch was built without oneDNN.
-using Numbers = c10::List<std::optional<at::Scalar>>;  // arguments of what follows; ReLU has none
-using Reorder = at::Tensor(const at::Tensor&, at::IntArrayRef padding, at::IntArrayRef stride,
-                           at::IntArrayRef dilation, int64_t groups, at::OptionalIntArrayRef input);
-using Pointwise = at::Tensor(const at::Tensor& x, const at::Tensor& weight,
-                             const std::optional<at::Tensor>& bias, at::IntArrayRef padding,
-                             at::IntArrayRef stride, at::IntArrayRef dilation, int64_t groups,
-                             std::string_view then, Numbers numbers,
-                             std::optional<std::string_view> algorithm);
-using PointwiseBinary = at::Tensor(const at::Tensor& x, const at::Tensor& other, const at::Tensor& weight,
-                                   const std::optional<at::Tensor>& bias, at::IntArrayRef padding,
-                                   at::IntArrayRef stride, at::IntArrayRef dilation, int64_t groups,
-                                   std::string_view binary, std::optional<at::Scalar> alpha,
-                                   std::optional<std::string_view> unary, Numbers numbers,
-                                   std::optional<std::string_view> algorithm);
-
-template <typename Signature>
-std::optional<c10::TypedOperatorHandle<Signature>> find_operation(const char* name, const char* overload) {
-  const auto found = c10::Dispatcher::singleton().findSchema({name, overload});
-  if (!found) return {};
-  return found->typed<Signature>();
-}
-
-struct Operations {
-  std::optional<c10::TypedOperatorHandle<Reorder>> reorder =
-      find_operation<Reorder>("mkldnn::_reorder_convolution_weight", "");
-  std::optional<c10::TypedOperatorHandle<Pointwise>> pointwise =
-      find_operation<Pointwise>("mkldnn::_convolution_pointwise", "");
-  std::optional<c10::TypedOperatorHandle<PointwiseBinary>> binary =
-      find_operation<PointwiseBinary>("mkldnn::_convolution_pointwise", "binary");
-  bool bfloat16 = false;
-
-  Operations() {
-    const auto supports = find_operation<bool()>("mkldnn::_is_mkldnn_bf16_supported", "");
-    bfloat16 = supports && supports->call();
-  }
-  bool serve(at::ScalarType type) const {
-    return reorder && pointwise && binary && at::globalContext().userEnabledMkldnn() &&
-           (type == at::kFloat || (type == at::kBFloat16 && bfloat16));
-  }
-};
-
-const Operations& operations() {
-  static const Operations found;
-  return found;
-}
 
 // The weights with which a convolution of stride 1 gives the input's gradient: turned by half a turn, inputs
 // and outputs exchanged.
@@ -83,12 +31,53 @@ at::Tensor phases(const at::Tensor& weight) {
   return all.reshape({4 * in, out, 4, 4});
 }
 
+bool wants_graph(const at::Tensor& x) {
+  return at::GradMode::is_enabled() && x.defined() && x.requires_grad();
+}
+
+// Of nodes, whose saved data knows numbers alone; networks outlive their graphs.
+int64_t number_of(const FrozenConv* conv) { return reinterpret_cast<int64_t>(conv); }
+const FrozenConv* conv_of(int64_t number) { return reinterpret_cast<const FrozenConv*>(number); }
+
+struct FrozenBlock : torch::autograd::Function<FrozenBlock> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const std::vector<const FrozenConv*>& convs, const FrozenConv* past) {
+    torch::autograd::variable_list outputs{x};
+    std::vector<int64_t> numbers;
+    for (const auto* conv : convs) {
+      Then then{{}, true};
+      if (conv == convs.back()) then.add = past ? past->run(x, {}) : x;
+      outputs.push_back(conv->run(outputs.back(), then));
+      numbers.push_back(number_of(conv));
+    }
+    context->save_for_backward(outputs);
+    context->saved_data["convs"] = numbers;
+    context->saved_data["past"] = number_of(past);
+    return outputs.back();
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const auto outputs = context->get_saved_variables();
+    const auto convs = context->saved_data["convs"].toIntVector();
+    const auto* past = conv_of(context->saved_data["past"].toInt());
+    auto gradient = at::threshold_backward(gradients[0].contiguous(kChannelsLast), outputs.back(), 0);
+    const auto beside = past ? past->input_gradient(gradient, outputs[0].sizes()) : gradient;
+    for (size_t i = convs.size(); i-- > 0;) {
+      gradient =
+          conv_of(convs[i])->input_gradient(gradient, outputs[i].sizes(), i == 0 ? beside : at::Tensor());
+      if (i > 0) at::threshold_backward_out(gradient, gradient, outputs[i], 0);
+    }
+    return {gradient, at::Tensor(), at::Tensor()};
+  }
+};
+
 struct FrozenStep : torch::autograd::Function<FrozenStep> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                             const std::optional<at::Tensor>& add, const FrozenConv* conv, bool relu) {
     const auto y = conv->run(x, {add.value_or(at::Tensor()), relu});
     if (relu) context->save_for_backward({y});
-    context->saved_data["conv"] = reinterpret_cast<int64_t>(conv);
+    context->saved_data["conv"] = number_of(conv);
     context->saved_data["input"] = x.sizes();
     context->saved_data["adds"] = add.has_value();
     return y;
@@ -96,7 +85,7 @@ struct FrozenStep : torch::autograd::Function<FrozenStep> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
-    const auto* conv = reinterpret_cast<const FrozenConv*>(context->saved_data["conv"].toInt());
+    const auto* conv = conv_of(context->saved_data["conv"].toInt());
     auto gradient = gradients[0].contiguous(kChannelsLast);
     const auto saved = context->get_saved_variables();
     if (!saved.empty()) gradient = at::threshold_backward(gradient, saved[0], 0);
@@ -107,74 +96,6 @@ struct FrozenStep : torch::autograd::Function<FrozenStep> {
 };
 
 }  // namespace
-
-PackedConv::PackedConv(const ConvShape& shape, at::ScalarType type)
-    : type_(type),
-      weight_(shape.weight),
-      bias_(shape.bias),
-      out_(shape.weight.size(0)),
-      stride_(shape.stride),
-      padding_(shape.padding) {}
-
-PackedConv::~PackedConv() = default;
-
-bool PackedConv::suits_winograd(const at::Tensor& x) const {
-  const auto& w = weight_;
-  if (w.size(2) != 3 || w.size(3) != 3 || stride_ != 1 || padding_ != 1 || !x.is_cpu()) return false;
-  if (!Winograd::serves(w.size(1), out_)) return false;
-  // Where oneDNN computes in bfloat16, twice as fast as in float32, only large convolutions gain whose tiles
-  // hold no pixels beyond the edges.
-  const bool whole = x.size(2) % kTileOut == 0 && x.size(3) % kTileOut == 0;
-  return type_ == at::kFloat || !operations().bfloat16 || (whole && out_ >= 64);
-}
-
-void PackedConv::choose(const at::Tensor& x) const {
-  chosen_ = true;
-  if (suits_winograd(x)) {
-    winograd_ =
-        std::make_unique<Winograd>(weight_.contiguous().const_data_ptr<float>(), weight_.size(1), out_);
-    weight_ = at::Tensor();
-  } else {
-    weight_ = weight_.to(type_).contiguous(kChannelsLast);
-    bias_ = bias_.to(type_);
-  }
-}
-
-void PackedConv::pack(const at::Tensor& x) const {
-  packed_for_ = x.sizes().vec();
-  const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_}, one{1, 1};
-  const auto plain = weight_.is_mkldnn() ? weight_.to_dense() : weight_;
-  weight_ = operations().reorder->call(plain, padding, stride, one, 1, x.sizes());
-}
-
-at::Tensor PackedConv::operator()(const at::Tensor& input, const Then& then) const {
-  const auto x = input.contiguous(kChannelsLast);
-  if (!chosen_) choose(x);
-  if (winograd_) return by_winograd(x, then);
-  if (!x.is_cpu() || !operations().serve(x.scalar_type())) {
-    auto y = at::conv2d(x, weight_, bias_, stride_, padding_);
-    if (then.add.defined()) y.add_(then.add);
-    return then.relu ? y.relu_() : y;
-  }
-  if (x.sizes() != packed_for_) pack(x);
-  const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_}, one{1, 1};
-  if (!then.add.defined())
-    return operations().pointwise->call(x, weight_, bias_, padding, stride, one, 1,
-                                        then.relu ? "relu" : "none", Numbers(), "");
-  return operations().binary->call(
-      x, then.add.contiguous(kChannelsLast), weight_, bias_, padding, stride, one, 1, "add", 1.0,
-      then.relu ? std::optional<std::string_view>("relu") : std::nullopt, Numbers(), "");
-}
-
-at::Tensor PackedConv::by_winograd(const at::Tensor& x, const Then& then) const {
-  auto y = at::empty({x.size(0), out_, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
-  at::Tensor add;
-  if (then.add.defined()) add = then.add.contiguous(kChannelsLast);
-  winograd_->run({x.scalar_type() == at::kBFloat16, x.const_data_ptr(), x.size(0), x.size(2), x.size(3),
-                  bias_.const_data_ptr<float>(), add.defined() ? add.const_data_ptr() : nullptr, then.relu,
-                  y.mutable_data_ptr()});
-  return y;
-}
 
 FrozenConv::FrozenConv(const ConvShape& shape, at::ScalarType type, bool gradients)
     : type_(type), gradients_(gradients), shape_(shape), forward_(shape, type) {
@@ -191,25 +112,25 @@ FrozenConv::FrozenConv(const ConvShape& shape, at::ScalarType type, bool gradien
 
 at::Tensor FrozenConv::operator()(const at::Tensor& input, const Then& then) const {
   const auto x = input.to(type_);
-  const bool graph =
-      at::GradMode::is_enabled() && (x.requires_grad() || (then.add.defined() && then.add.requires_grad()));
-  if (!graph) return run(x, then);
-  if (!gradients_) throw Error(ErrorCode::config, "The network was frozen without gradients.");
+  if (!wants_graph(x) && !wants_graph(then.add)) return run(x, then);
   const auto add = then.add.defined() ? std::optional(then.add.to(type_)) : std::nullopt;
   return FrozenStep::apply(x, add, this, then.relu);
 }
 
-at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRef input) const {
+at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRef input,
+                                      const at::Tensor& add) const {
+  if (!gradients_) throw Error(ErrorCode::config, "The network was frozen without gradients.");
   const auto& [weight, bias, stride, padding] = shape_;
-  const int64_t n = input[0], in = input[1], height = input[2], width = input[3];
+  const int64_t in = input[1], height = input[2], width = input[3];
   Way way = way_;
   if (way == in_phases && (height % 2 != 0 || width % 2 != 0)) way = oneDNN;
   if (way == oneDNN) {
     // Only the sizes of the input are read.
     const auto x = at::empty(input, gradient.options().memory_format(kChannelsLast));
-    return std::get<0>(at::convolution_backward(gradient, x, weight.to(type_), std::nullopt, {stride, stride},
-                                                {padding, padding}, {1, 1}, /*transposed=*/false, {0, 0}, 1,
-                                                {true, false, false}));
+    auto back = std::get<0>(at::convolution_backward(gradient, x, weight.to(type_), std::nullopt,
+                                                     {stride, stride}, {padding, padding}, {1, 1},
+                                                     /*transposed=*/false, {0, 0}, 1, {true, false, false}));
+    return add.defined() ? back.add_(add) : back;
   }
   if (!backward_) {
     const auto turned_weight = way == in_phases ? phases(weight) : turned(weight);
@@ -217,18 +138,34 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
     backward_ = std::make_unique<PackedConv>(
         ConvShape{turned_weight, at::zeros({turned_weight.size(0)}, weight.options()), 1, around}, type_);
   }
-  const auto back = (*backward_)(gradient, {});
-  if (way == in_phases)  // one row and one column more than there are pixels to be given, before them
-    return back.slice(2, 1)
-        .slice(3, 1)
-        .reshape({n, 2, 2, in, height / 2, width / 2})
-        .permute({0, 3, 4, 1, 5, 2})
-        .reshape({n, in, height, width})
-        .contiguous(kChannelsLast);
-  if (stride == 1) return back;
-  auto spread = at::zeros(input, back.options().memory_format(kChannelsLast));
-  spread.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).copy_(back);
-  return spread;
+  const bool whole = way != in_phases && stride == 1;
+  const auto back = (*backward_)(gradient, {whole ? add : at::Tensor(), false});
+  if (whole) return back;
+  auto all = at::empty(input, back.options().memory_format(kChannelsLast));
+  if (way == in_phases) {
+    // One row and one column more than there are pixels to be given, before them.
+    const auto given = back.slice(2, 1).slice(3, 1);
+    for (int64_t phase = 0; phase < 4; ++phase)
+      all.slice(2, phase / 2, std::nullopt, 2)
+          .slice(3, phase % 2, std::nullopt, 2)
+          .copy_(given.narrow(1, phase * in, in));
+    return add.defined() ? all.add_(add) : all;
+  }
+  if (add.defined())
+    all.copy_(add);
+  else
+    all.zero_();
+  all.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).add_(back);
+  return all;
+}
+
+at::Tensor frozen_residual(const at::Tensor& x, const std::vector<const FrozenConv*>& convs,
+                           const FrozenConv* past) {
+  const auto input = x.to(convs.front()->type());
+  if (wants_graph(input)) return FrozenBlock::apply(input, convs, past);
+  auto y = input;
+  for (size_t i = 0; i + 1 < convs.size(); ++i) y = convs[i]->run(y, {{}, true});
+  return convs.back()->run(y, {past ? past->run(input, {}) : input, true});
 }
 
 }  // namespace mode_ensemble

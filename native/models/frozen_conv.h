@@ -1,50 +1,14 @@
-// Convolutions made ready for evaluation: weights laid out once for the kernel that reads them, and what
-// follows (bias, a residual addition, ReLU) done where the result is still at hand.
+// A convolution of a network made ready for evaluation, and its part in a graph: the gradient of the input,
+// never that of the weights.
 #pragma once
 #include <ATen/ATen.h>
 
 #include <memory>
 #include <vector>
 
+#include "models/packed_conv.h"
+
 namespace mode_ensemble {
-
-class Winograd;
-
-// What follows a convolution (and its batch norm): first an addition, then ReLU.
-struct Then {
-  at::Tensor add;  // of the output's shape, or undefined
-  bool relu = false;
-};
-
-struct ConvShape {
-  at::Tensor weight;  // [out, in, k, k], float32
-  at::Tensor bias;    // [out], float32
-  int64_t stride = 1, padding = 0;
-};
-
-// One convolution in one direction. A job's own thread may call it, not two at once.
-class PackedConv {
- public:
-  PackedConv(const ConvShape& shape, at::ScalarType type);
-  ~PackedConv();
-  // x [N, in, H, W] of the type → [N, out, H', W'], channels-last. No graph is made.
-  at::Tensor operator()(const at::Tensor& x, const Then& then) const;
-
- private:
-  bool suits_winograd(const at::Tensor& x) const;
-  // Decides at the first call, when the size of maps is known, which algorithm it will be.
-  void choose(const at::Tensor& x) const;
-  at::Tensor by_winograd(const at::Tensor& x, const Then& then) const;
-  // Lays the weights out for maps of x's size.
-  void pack(const at::Tensor& x) const;
-
-  at::ScalarType type_;
-  mutable bool chosen_ = false;
-  mutable at::Tensor weight_, bias_;
-  mutable std::vector<int64_t> packed_for_;  // sizes of x
-  int64_t out_, stride_, padding_;
-  mutable std::unique_ptr<Winograd> winograd_;
-};
 
 // As an operation of a network: where autograd is on, a node that gives the gradient of the input alone.
 class FrozenConv {
@@ -55,7 +19,10 @@ class FrozenConv {
 
   // For autograd.
   at::Tensor run(const at::Tensor& x, const Then& then) const { return forward_(x, then); }
-  at::Tensor input_gradient(const at::Tensor& gradient, at::IntArrayRef input) const;
+  // The gradient of an input of that size, plus `add` where it is defined.
+  at::Tensor input_gradient(const at::Tensor& gradient, at::IntArrayRef input,
+                            const at::Tensor& add = {}) const;
+  at::ScalarType type() const { return type_; }
 
  private:
   // A kind of convolution that gives the gradient of the input from that of the output.
@@ -68,5 +35,11 @@ class FrozenConv {
   PackedConv forward_;
   mutable std::unique_ptr<PackedConv> backward_;  // made when it is first used
 };
+
+// relu(convs(x) + past(x)), with ReLU between the convolutions: a residual block. `past` may be null: x
+// itself. One node of the graph, whose backward pass adds the two gradients of x where the convolution's is
+// at hand.
+at::Tensor frozen_residual(const at::Tensor& x, const std::vector<const FrozenConv*>& convs,
+                           const FrozenConv* past);
 
 }  // namespace mode_ensemble

@@ -52,6 +52,11 @@ ResidualBlock::ResidualBlock(Builder& build, const std::string& name, const Shap
 
 // In place wherever autograd allows: batch norm keeps its input, ReLU its output.
 at::Tensor ResidualBlock::operator()(const at::Tensor& x, bool training) const {
+  if (convs.front().frozen && way != padding) {
+    std::vector<const FrozenConv*> frozen;
+    for (const auto& conv : convs) frozen.push_back(conv.frozen.get());
+    return frozen_residual(x, frozen, shortcut_conv.frozen.get());
+  }
   auto y = x;
   for (size_t i = 0; i + 1 < convs.size(); ++i)
     y = convolve(convs[i], norms[i], y, training, {.add = {}, .relu = true});

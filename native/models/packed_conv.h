@@ -1,0 +1,49 @@
+// Convolutions made ready for evaluation: weights laid out once for the kernel that reads them, and what
+// follows (bias, a residual addition, ReLU) done where the result is still at hand.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <vector>
+
+namespace mode_ensemble {
+
+class Winograd;
+
+// What follows a convolution (and its batch norm): first an addition, then ReLU.
+struct Then {
+  at::Tensor add;  // of the output's shape, or undefined
+  bool relu = false;
+};
+
+struct ConvShape {
+  at::Tensor weight;  // [out, in, k, k], float32
+  at::Tensor bias;    // [out], float32
+  int64_t stride = 1, padding = 0;
+};
+
+// One convolution in one direction. A job's own thread may call it, not two at once.
+class PackedConv {
+ public:
+  PackedConv(const ConvShape& shape, at::ScalarType type);
+  ~PackedConv();
+  // x [N, in, H, W] of the type → [N, out, H', W'], channels-last. No graph is made.
+  at::Tensor operator()(const at::Tensor& x, const Then& then) const;
+
+ private:
+  bool suits_winograd(const at::Tensor& x) const;
+  // Decides at the first call, when the size of maps is known, which algorithm it will be.
+  void choose(const at::Tensor& x) const;
+  at::Tensor by_winograd(const at::Tensor& x, const Then& then) const;
+  // Lays the weights out for maps of x's size.
+  void pack(const at::Tensor& x) const;
+
+  at::ScalarType type_;
+  mutable bool chosen_ = false;
+  mutable at::Tensor weight_, bias_;
+  mutable std::vector<int64_t> packed_for_;  // sizes of x
+  int64_t out_, stride_, padding_;
+  mutable std::unique_ptr<Winograd> winograd_;
+};
+
+}  // namespace mode_ensemble
