@@ -34,7 +34,7 @@ async function extract(spec: string) {
   writeFileSync('/proc/self/clear_refs', '5');
   const path = join(folder, `${process.pid}.safetensors`);
   const outputs = [{ pass: PLAIN, path, storage: 'float32' as const, metadata: {} }];
-  const members = [{ arch: archOptions(resolveArch(name), Number(classes)), checkpoint, outputs }];
+  const members = [{ arch: archOptions(resolveArch(name), Number(classes)), checkpoint, outputs, stageScores: [] }];
   const machine = { batchSize: 100, precision: 'float32' as const, threads: 1, workers: 1 };
   const job = getAddon().extract({ members, data: set.handle, transform, ...machine }, () => {});
   const { count: rows, seconds } = await job.done;

@@ -94,7 +94,12 @@ async function ours(arch: ArchOptions, checkpoint: string, precision: Precision,
   };
   const job = addon.extract(
     {
-      ...{ members: [{ arch, checkpoint, outputs }], data: set.handle, batchSize: given.batch, precision },
+      ...{
+        members: [{ arch, checkpoint, outputs, stageScores: [] }],
+        data: set.handle,
+        batchSize: given.batch,
+        precision,
+      },
       ...{ transform: { ...transform, mean: [...transform.mean], std: [...transform.std] }, threads, workers: 1 },
     },
     () => {},

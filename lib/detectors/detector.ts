@@ -132,6 +132,11 @@ export interface SetDetector extends DetectorBase {
    * @returns one array [N] for each of `context.sets`
    */
   scoreSets(context: ScoreContext): Promise<Float64Array[]>;
+  /**
+   * Where it scores images after a step (`Networks.stageScores` of whole sets): the step's magnitude for these members,
+   * so that whoever passes the sets through the networks can make the scores of a mode on the way. 0: none.
+   */
+  magnitudeOf?(members: readonly string[], parameters: Parameters, networks: Networks): Promise<number>;
 }
 
 /** One way to tell InD from OoD, from what was stored: for a single mode and, by its fusion rule, for an ensemble. */

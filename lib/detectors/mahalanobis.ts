@@ -4,7 +4,7 @@ import type { Clamp } from '../native/contract.js';
 import { numberOf, type Parameters, type SetDetector } from './detector.js';
 import { type LogisticModel, predictLogistic } from './logistic.js';
 import { fitLogisticCv, type LogisticCv } from './logistic-cv.js';
-import type { Adversarial, NetworkHooks, Networks, StageGaussians } from './networks.js';
+import type { Adversarial, NetworkHooks, Networks, StageGaussians, TuningRecord } from './networks.js';
 
 /** The first so many test images fit the regression, the next so many choose the magnitude. */
 const HALF = 500;
@@ -48,6 +48,8 @@ export const mahalanobis: SetDetector = {
   fusion: "distances of the mean of the stages' features over members, one gradient through all of them",
   space: 'features',
   needs: () => ({ passes: [PLAIN], penultimate: false, stages: true, fit: 'train' }),
+  magnitudeOf: async (members, parameters, networks) =>
+    magnitudeOf(parameters, await networks.tuning(members, adversarialOf(parameters))),
   scoreSets: async ({ members, sets, train, parameters, hooks, services: { networks } }) => {
     if (!networks) {
       const why = 'its regression is fitted on adversarial copies of test images';
@@ -55,7 +57,7 @@ export const mahalanobis: SetDetector = {
     }
     const adversarial = adversarialOf(parameters);
     const tuned = await networks.tuning(members, adversarial);
-    const magnitude = parameters.magnitude === 'tuned' ? (tuned?.best ?? 0) : numberOf(parameters, 'magnitude');
+    const magnitude = magnitudeOf(parameters, tuned);
     const found = tuned?.magnitudes.find((fit) => fit.magnitude === magnitude);
     // The statistics, two parts of the regression, and the sets: all at once or one by one.
     const share = shares(hooks, 1 + (found ? 0 : 2) + (magnitude === 0 ? 1 : sets.length));
@@ -90,6 +92,10 @@ export const mahalanobis: SetDetector = {
     });
   },
 };
+
+function magnitudeOf(parameters: Parameters, tuned: TuningRecord | undefined): number {
+  return parameters.magnitude === 'tuned' ? (tuned?.best ?? 0) : numberOf(parameters, 'magnitude');
+}
 
 export function adversarialOf(parameters: Parameters): Adversarial {
   return { step: numberOf(parameters, 'step'), clamp: parameters.clamp as Clamp };

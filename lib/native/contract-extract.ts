@@ -33,11 +33,22 @@ export interface ExtractOutput {
   metadata: Record<string, string>;
 }
 
+/** Mahalanobis scores of one member, made with its plain pass: what `perturbedGaussians` gives for it alone. */
+export interface StageScoresOutput {
+  /** What fitGaussians wrote, of `stage1`, `stage2`, … of this member. */
+  statistics: string;
+  magnitudes: number[];
+  /** Safetensors file to write (whole or not at all), as PerturbedGaussiansOptions has it. */
+  path: string;
+  metadata: Record<string, string>;
+}
+
 export interface ExtractMember {
   arch: ArchOptions;
   checkpoint: string;
   /** May be empty: the gradients of such a member are still added to those of the members after it. */
   outputs: ExtractOutput[];
+  stageScores: StageScoresOutput[];
 }
 
 /**

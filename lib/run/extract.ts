@@ -6,9 +6,18 @@ import { EXTRACTOR_VERSION, featureKey, featureMetadata } from '../features/key.
 import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
 import { archOptions, type ModeArch, SCRIPT } from '../modes/arch.js';
-import type { Addon, Precision, SkippedImage, Storage, TransformOptions } from '../native/contract.js';
+import type {
+  Addon,
+  ExtractMember,
+  Precision,
+  SkippedImage,
+  StageScoresOutput,
+  Storage,
+  TransformOptions,
+} from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
+import type { Beside } from './beside.js';
 import type { MemberFeatures, PassFiles } from './types.js';
 
 /** As a job's, and told what is done next, for instance `train seed 1000` or `extract textures`. */
@@ -44,6 +53,8 @@ export interface ExtractSettings {
   passes: readonly Pass[];
   /** The type in which features are stored; default: float32. */
   storage?: Storage | undefined;
+  /** What else is made of the images of test data and OoD sets when they go through a mode's network. */
+  beside?: Beside | undefined;
   store: FeatureStore;
   batchSize: number;
   precision: Precision;
@@ -82,12 +93,16 @@ export async function extractFeatures(settings: ExtractSettings, hooks: StageHoo
   requireOwnGradients(settings);
   await store.sweep();
   const result: ExtractedFeatures = { members: [], made: 0, reused: 0, madePaths: [], skipped: {}, skippedImages: {} };
-  const extract = (set: DataSet, label: string, passes: readonly Pass[]) =>
-    extractSet(settings, set, label, passes, result, hooks);
-  const test = await extract(sets.test, `${sets.test.name} (test)`, settings.passes);
-  const train = sets.train && (await extract(sets.train, `${sets.train.name} (train)`, [PLAIN]));
+  const { train: learnt } = sets;
+  const train =
+    learnt && (await extractSet({ ...settings, passes: [PLAIN] }, learnt, `${learnt.name} (train)`, result, hooks));
+  // Of each member what the detectors learn from, so that they can say what they will ask for.
+  const besideOf = (set: DataSet) => async (member: ExtractedMember) =>
+    (await settings.beside?.(set, member.name, train?.[members.indexOf(member)]?.[passId(PLAIN)])) ?? [];
+  const extract = (set: DataSet, label: string) => extractSet(settings, set, label, result, hooks, besideOf(set));
+  const test = await extract(sets.test, `${sets.test.name} (test)`);
   const out = new Map<string, PassFiles[]>();
-  for (const set of sets.out) out.set(set.name, await extract(set, set.name, settings.passes));
+  for (const set of sets.out) out.set(set.name, await extract(set, set.name));
   result.members = members.map(({ name, arch }, index) => ({
     name,
     arch: arch.id,
@@ -113,11 +128,11 @@ async function extractSet(
   settings: ExtractSettings,
   set: DataSet,
   label: string,
-  passes: readonly Pass[],
   result: ExtractedFeatures,
   hooks: StageHooks,
+  beside?: (member: ExtractedMember) => Promise<StageScoresOutput[]>,
 ): Promise<PassFiles[]> {
-  const { members, store } = settings;
+  const { members, store, passes } = settings;
   const files = await Promise.all(
     members.flatMap((member) => passes.map((pass) => lookUp(settings, set, member, { pass }, hooks))),
   );
@@ -132,7 +147,7 @@ async function extractSet(
   for (const [index, group] of groups.entries()) {
     const part = groups.length > 1 ? ` (preprocessing ${index + 1} of ${groups.length})` : '';
     hooks.onStage?.(`extract ${label}${part}`);
-    await makeFiles(settings, set, group, hooks);
+    await makeFiles(settings, set, group, hooks, beside);
   }
   if (set.skipBadImages) await tellSkipped(set, label, files, store, result, hooks);
   return members.map((member) =>
@@ -196,19 +211,24 @@ async function makeFiles(
   set: DataSet,
   files: readonly Wanted[],
   hooks: StageHooks,
+  beside?: (member: ExtractedMember) => Promise<StageScoresOutput[]>,
 ): Promise<void> {
   const { members, store, batchSize, precision, threads, workers, storage = 'float32' } = settings;
   const addon = settings.addon ?? getAddon();
   const { transform } = (files[0] as Wanted).member;
-  const wanted = members.map(({ arch, classes, checkpoint }, index) => ({
-    arch: archOptions(arch, classes),
-    checkpoint,
-    outputs: files
-      .filter(({ member }) => member === members[index])
-      .map(({ pass, path, metadata }) => ({ pass, path, storage, metadata })),
-  }));
+  const wanted: ExtractMember[] = [];
+  for (const member of members) {
+    const own = files.filter((file) => file.member === member);
+    if (own.length === 0) continue;
+    wanted.push({
+      arch: archOptions(member.arch, member.classes),
+      checkpoint: member.checkpoint,
+      outputs: own.map(({ pass, path, metadata }) => ({ pass, path, storage, metadata })),
+      stageScores: (await beside?.(member)) ?? [],
+    });
+  }
   const options = {
-    members: wanted.filter(({ outputs }) => outputs.length > 0),
+    members: wanted,
     data: set.handle,
     transform,
     batchSize,

@@ -8,7 +8,7 @@ import { EXTRACTOR_VERSION } from '../features/key.js';
 import { openSafetensors, readFloat64, type Safetensors } from '../features/safetensors.js';
 import type { FeatureFile } from '../features/store.js';
 import { archOptions } from '../modes/arch.js';
-import type { ArchOptions, TransformOptions } from '../native/contract.js';
+import type { ArchOptions, StageScoresOutput, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import type { ExtractedMember, ExtractSettings } from './extract.js';
@@ -24,8 +24,14 @@ export interface NetworkSettings extends Omit<ExtractSettings, 'passes'> {
 /** Raise it whenever statistics or scores come out differently from the same files. */
 const VERSION = 1;
 
+/** With what whoever extracts needs to know to make the scores itself. */
+export interface StoredNetworks extends Networks {
+  /** The file of these scores; undefined where it is there. */
+  missingScores(request: StageScoresRequest): Promise<StageScoresOutput | undefined>;
+}
+
 /** What an evaluation's detectors may ask of these networks. `hooks` hear what is told; each question has hooks of its own. */
-export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHooks, 'onLog'>>): Networks {
+export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHooks, 'onLog'>>): StoredNetworks {
   const { sets, store, batchSize, precision, threads, workers } = settings;
   const { storage = 'float32' } = settings;
   const addon = settings.addon ?? getAddon();
@@ -91,8 +97,28 @@ export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHoo
     clamp,
   });
   let records: Promise<TuningRecord[]> | undefined;
+  const scoresFile = async ({ set, gaussians, first, count, magnitudes, adversarial }: StageScoresRequest) => {
+    const about = {
+      what: 'stage scores',
+      gaussians: gaussians.key,
+      set: fingerprintOf(setNamed(set)),
+      first,
+      count,
+    };
+    const moves = { magnitudes: [...magnitudes], adversarial: adversarial && { ...adversarial } };
+    const key = canonicalHash({ ...about, ...moves, version: VERSION });
+    const kept = await store.openKept('mahalanobis-scores', key, (reason) =>
+      tell('warning', `${reason} It is made again.`),
+    );
+    return { key, path: store.keptPath('mahalanobis-scores', key), kept, moves };
+  };
 
   return {
+    missingScores: async (request) => {
+      const { key, path, kept } = await scoresFile(request);
+      if (kept) return undefined;
+      return { statistics: request.gaussians.path, magnitudes: [...request.magnitudes], path, metadata: { key } };
+    },
     tell,
     count: (set) => setNamed(set).count,
     gaussians: async (members, train, own) => {
@@ -118,14 +144,8 @@ export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHoo
     },
     stageScores: async (request, own) => {
       const set = setNamed(request.set);
-      const { gaussians, first, count, magnitudes, adversarial } = request;
-      const about = { what: 'stage scores', gaussians: gaussians.key, set: fingerprintOf(set), first, count };
-      const moves = { magnitudes: [...magnitudes], adversarial: adversarial && { ...adversarial } };
-      const key = canonicalHash({ ...about, ...moves, version: VERSION });
-      const output = store.keptPath('mahalanobis-scores', key);
-      const kept = await store.openKept('mahalanobis-scores', key, (reason) =>
-        tell('warning', `${reason} It is made again.`),
-      );
+      const { gaussians, first, count } = request;
+      const { key, path: output, kept, moves } = await scoresFile(request);
       if (!kept) {
         const { network, transform } = networkOf(gaussians.members);
         const members = gaussians.members.map((name) => ({ arch: network, checkpoint: memberNamed(name).checkpoint }));

@@ -12,6 +12,7 @@ import type { ConventionName, IntervalSettings } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
 import type { Addon, Precision, Storage, TransformOptions } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
+import { besideOf } from './beside.js';
 import { archOf } from './check-spaces.js';
 import { type MeasuredAccuracy, measureAccuracy } from './clean.js';
 import { evaluate } from './evaluate.js';
@@ -155,13 +156,17 @@ export async function evaluateOod(
     }
     tellUnlabelled(modes, test, heard);
     const extraction = extractSettings(settings, modes, { train, test, out }, passesOf(detectors));
-    const { members, skipped, skippedImages } = await extractFeatures(extraction, heard);
+    const networks = networksOf(
+      { ...extraction, tuned: settings.tuned, tunedWhere: nameField(settings, 'tuned') },
+      heard,
+    );
+    const beside = besideOf(detectors, networks, heard);
+    const { members, skipped, skippedImages } = await extractFeatures({ ...extraction, beside }, heard);
     hooks.onStage?.('evaluate');
-    const { threads, convention, intervals, tuned } = settings;
+    const { threads, convention, intervals } = settings;
     const about = { in: test.name, classes: test.classes.length, threads, convention, intervals };
     const input = { ...about, members, ensembles, fusion, detectors };
     const together = togetherOf(extraction, hooks);
-    const networks = networksOf({ ...extraction, tuned, tunedWhere: nameField(settings, 'tuned') }, heard);
     const services = { ...servicesOf(settings.addon ?? getAddon()), together, networks };
     const evaluation = await evaluate(input, hooks, services);
     evaluation.warnings.unshift(...warnings);

@@ -11,6 +11,7 @@ import { weightsHash } from '../modes/find.js';
 import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.js';
 import type { Addon, SkippedImage } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
+import { besideOf } from './beside.js';
 import { evaluate } from './evaluate.js';
 import { needsTrainFeatures, type Plan, passesOf, planExperiment } from './experiment.js';
 import {
@@ -81,7 +82,9 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const modes = await trainModes(plan, sets, folder, addon, hooks);
   const members = await describeModes(plan, sets.train.classes.length, modes, hooks.signal);
   const settings = extractSettings(plan, sets, members, folder, addon);
-  const extracted = await extractFeatures(settings, heard);
+  const networks = networksOf(settings, heard);
+  const beside = besideOf(plan.detectors, networks, heard);
+  const extracted = await extractFeatures({ ...settings, beside }, heard);
   hooks.onStage?.('evaluate');
   const evaluation = await evaluate(
     {
@@ -95,7 +98,7 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       intervals: complete.evaluate.intervals,
     },
     hooks,
-    { ...servicesOf(addon), together: togetherOf(settings, hooks), networks: networksOf(settings, heard) },
+    { ...servicesOf(addon), together: togetherOf(settings, hooks), networks },
   );
   evaluation.warnings.unshift(...warnings);
   await writeResults(folder.path, evaluation, extracted);

@@ -56,6 +56,7 @@ async function filesOfSet(
       members: files.slice(0, last + 1).map((file) => ({
         arch: archOptions(file.member.arch, file.member.classes),
         checkpoint: file.member.checkpoint,
+        stageScores: [],
         outputs: missing.includes(file) ? [{ pass, path: file.path, storage, metadata: file.metadata }] : [],
       })),
       data: set.handle,

@@ -129,13 +129,20 @@ static ExtractOutput extract_output(const Napi::Value& value, const std::string&
       fields.dictionary("metadata")};
 }
 
+static StageScoresOutput stage_scores_output(const Napi::Value& value, const std::string& where) {
+  const Fields fields(value, where);
+  return {fields.string("statistics"), fields.numbers("magnitudes"), fields.string("path"),
+          fields.dictionary("metadata")};
+}
+
 ExtractOptions read_extract_options(const Napi::Value& value) {
   const Fields fields(value, "");
   ExtractOptions out;
   out.members = fields.list("members", [](const Napi::Value& item, const std::string& where) {
     const Fields member(item, where);
     return ExtractMember{arch(member.object("arch")), member.string("checkpoint"),
-                         member.list("outputs", extract_output)};
+                         member.list("outputs", extract_output),
+                         member.list("stageScores", stage_scores_output)};
   });
   out.data = open_data_of(fields.value("data"), "data");
   out.transform = transform(fields.object("transform"));

@@ -18,6 +18,17 @@ constexpr size_t kSkippedListed = 100;
 struct Member {
   std::unique_ptr<Network> network;
   std::vector<std::unique_ptr<FeatureFile>> files;  // one an output
+  struct Scores {
+    Scores(const StageScoresOutput& output, int64_t capacity)
+        : scorer(output.statistics, output.magnitudes),
+          file(output.path,
+               {{"labels", "I64", {}},
+                {"scores", "F64", {static_cast<int64_t>(output.magnitudes.size()), scorer.stage_count()}}},
+               capacity, output.metadata) {}
+    StageScores scorer;
+    FeatureFile file;
+  };
+  std::vector<std::unique_ptr<Scores>> scores;
   // Temperatures of the gradients that this member adds to those of the members before it, as itself or a
   // member after it perturbs by their sum.
   std::set<double> carries;
@@ -55,9 +66,11 @@ std::vector<Member> open_members(const ExtractOptions& options, JobContext& cont
   std::vector<Member> members;
   for (const auto& member : options.members) {
     context.throw_if_aborted();
-    members.push_back({open_network(member.arch, member.checkpoint), {}, {}});
+    members.push_back({open_network(member.arch, member.checkpoint), {}, {}, {}});
     members.back().files.resize(member.outputs.size());
     for (const auto& output : member.outputs) check_output(output, *members.back().network);
+    for (const auto& output : member.stageScores)
+      members.back().scores.push_back(std::make_unique<Member::Scores>(output, options.data->reader->size()));
   }
   std::set<double> wanted;
   for (size_t i = members.size(); i-- > 0;) {
@@ -66,6 +79,7 @@ std::vector<Member> open_members(const ExtractOptions& options, JobContext& cont
       if (is_accumulated(output)) wanted.insert(output.pass.temperature);
     members[i].carries = wanted;
     members[i].with_graph = !wanted.empty() || std::any_of(outputs.begin(), outputs.end(), is_perturbed);
+    for (const auto& scores : members[i].scores) members[i].with_graph |= scores->scorer.moves();
     members[i].network->freeze({options.precision, members[i].with_graph});
   }
   return members;
@@ -118,7 +132,8 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
     };
     Carried carried;
     for (size_t i = 0; i < members.size() && rows > 0; ++i) {
-      const auto& [arch, checkpoint, outputs] = options.members[i];
+      const auto& arch = options.members[i].arch;
+      const auto& outputs = options.members[i].outputs;
       Member& member = members[i];
       const BatchPasses::Settings settings{arch, options.precision, member.with_graph, name_of};
       BatchPasses passes(*member.network, batch, settings);
@@ -133,6 +148,10 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
         if (!file) file = make_file(outputs[k], *member.network, columns, size);
         file->append(columns.rows);
       }
+      for (auto& scores : member.scores) {
+        context.throw_if_aborted();
+        scores->file.append({batch.labels, passes.stage_scores(scores->scorer)});
+      }
     }
     result.count += rows;
     meter.add(batch.read);
@@ -142,8 +161,10 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
     if (result.skipped.size() < kSkippedListed) result.skipped.push_back(image);
   if (result.count == 0) throw Error(ErrorCode::data, "No image of the set could be read.");
   context.throw_if_aborted();
-  for (auto& member : members)
+  for (auto& member : members) {
     for (auto& file : member.files) file->commit();
+    for (auto& scores : member.scores) scores->file.commit();
+  }
   result.seconds = seconds_since(start);
   return result;
 }

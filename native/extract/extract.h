@@ -26,10 +26,19 @@ struct ExtractOutput {
   std::map<std::string, std::string> metadata;
 };
 
+// Mahalanobis scores of the member alone, as perturbed_gaussians writes them.
+struct StageScoresOutput {
+  std::string statistics;  // what fit_gaussians wrote
+  std::vector<double> magnitudes;
+  std::string path;
+  std::map<std::string, std::string> metadata;
+};
+
 struct ExtractMember {
   ArchOptions arch;
   std::string checkpoint;
   std::vector<ExtractOutput> outputs;
+  std::vector<StageScoresOutput> stageScores;
 };
 
 struct ExtractOptions {

@@ -10,18 +10,13 @@
 #include "data/tensor_loader.h"
 #include "extract/feature_file.h"
 #include "extract/graph_memory.h"
-#include "linalg/gaussians.h"
+#include "extract/stage_scores.h"
 #include "models/layers.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
 
 namespace mode_ensemble {
 namespace {
-
-// −1 or +1; sign(0) = +1 as in every detector that perturbs.
-at::Tensor sign_of(const at::Tensor& gradient) {
-  return gradient.ge(0).to(gradient.scalar_type()).mul_(2).sub_(1);
-}
 
 at::Tensor per_channel(const std::array<double, 3>& values) {
   return at::tensor({values[0], values[1], values[2]}, at::kFloat).view({1, 3, 1, 1});
@@ -54,23 +49,20 @@ Clamp find_clamp(const std::string& name) {
 class Scorer {
  public:
   Scorer(const PerturbedGaussiansOptions& options, JobContext& context)
-      : options_(options), context_(context), gaussians_(read_gaussians(options.statistics)) {
-    for (const double magnitude : options.magnitudes) moves_ |= magnitude != 0;
+      : options_(options), context_(context), stages_(options.statistics, options.magnitudes) {
     if (options.adversarial) clamp_ = find_clamp(options.adversarial->clamp);
     for (const auto& member : options.members) {
       context.throw_if_aborted();
       networks_.push_back(open_network(member.arch, member.checkpoint));
-      networks_.back()->freeze({options.precision, moves_ || clamp_ != nullptr});
+      networks_.back()->freeze({options.precision, stages_.moves() || clamp_ != nullptr});
     }
-    for (int k = 1; k <= stage_count(); ++k)
-      stages_.push_back(&gaussians_.stage("stage" + std::to_string(k)));
   }
 
-  int stage_count() const { return static_cast<int>(gaussians_.stages.size()); }
+  int stage_count() const { return stages_.stage_count(); }
 
   // How many images go through the networks at once, so that the graphs of all members together stay bounded.
   int64_t images_at_once() {
-    if (!moves_ && !clamp_) return options_.batchSize;
+    if (!stages_.moves() && !clamp_) return options_.batchSize;
     double share = 0;  // of the bound, of one image
     for (auto& network : networks_)
       share += 1.0 / static_cast<double>(
@@ -80,89 +72,28 @@ class Scorer {
 
   // images [B, 3, S, S], labels [B] → [B, magnitudes, stages], float64.
   at::Tensor score(const at::Tensor& images, const at::Tensor& labels) {
-    const auto x = clamp_ ? adversarial_copies(images, labels) : images;
-    const auto count = static_cast<int64_t>(options_.magnitudes.size());
-    auto scores = at::empty({x.size(0), count, stage_count()}, at::kDouble);
-    const auto signs = score_unmoved(x, scores);
-    for (int k = 0; k < stage_count() && moves_; ++k)
-      for (int64_t i = 0; i < count; ++i) {
-        const double magnitude = options_.magnitudes[static_cast<size_t>(i)];
-        if (magnitude == 0) continue;
-        const auto moved = at::sub(x, signs[static_cast<size_t>(k)], magnitude);
-        std::vector<std::vector<at::Tensor>> features;
-        for (auto& network : networks_) features.push_back(pooled(*network, moved, k + 1));
-        scores.select(2, k).select(1, i).copy_(closest_score(stage(k), fused(features, 0, k)));
-      }
-    return scores;
+    auto x = clamp_ ? adversarial_copies(images, labels) : images;
+    const c10::AutoGradMode gradients(stages_.moves());
+    if (stages_.moves()) x = x.clone().requires_grad_(true);
+    std::vector<std::vector<at::Tensor>> features;
+    for (auto& network : networks_) {
+      features.emplace_back();
+      for (const auto& map : stages_of(*network, x, stage_count()))
+        features.back().push_back(global_average(map));
+    }
+    return stages_.score(x, features, [&](size_t member, const at::Tensor& moved, int stage) {
+      return global_average(stages_of(*networks_[member], moved, stage).back());
+    });
   }
 
  private:
-  const GaussianStage& stage(int k) const { return *stages_[static_cast<size_t>(k)]; }
-
-  // The averages over space of a member's stages: [B, C_k] each; all that are scored, or that of stage
-  // `until` alone, with which the pass then ends.
-  std::vector<at::Tensor> pooled(Network& network, const at::Tensor& images, int until) {
+  // The maps of a member's stages up to `last`.
+  std::vector<at::Tensor> stages_of(Network& network, const at::Tensor& images, int last) {
     context_.throw_if_aborted();
-    ForwardResult result;
-    {
-      const Autocast autocast(options_.precision);
-      const int last = until == 0 ? stage_count() : until;
-      result = network.forward(images, /*training=*/false, {.stages = true, .until = last});
-      if (static_cast<int>(result.stages.size()) != last)
-        throw Error(ErrorCode::config, options_.statistics + " has statistics of " +
-                                           std::to_string(stage_count()) + " stages, but the network has " +
-                                           std::to_string(result.stages.size()) + ".");
-    }
-    std::vector<at::Tensor> features;
-    for (size_t k = until == 0 ? 0 : result.stages.size() - 1; k < result.stages.size(); ++k)
-      features.push_back(global_average(result.stages[k]));
-    return features;
-  }
-
-  // The mean over members of their features at place `at`, which are those of stage k: [B, C_k], float64,
-  // without a graph.
-  at::Tensor fused(const std::vector<std::vector<at::Tensor>>& features, int at, int k) const {
-    const auto& first = features.front()[static_cast<size_t>(at)];
-    auto sum = first.detach().to(at::kDouble);
-    for (size_t m = 1; m < features.size(); ++m) {
-      const auto& other = features[m][static_cast<size_t>(at)];
-      if (other.sizes() != first.sizes())
-        throw Error(ErrorCode::config, "members: expected networks with stages of the same width, found " +
-                                           std::to_string(first.size(1)) + " and " +
-                                           std::to_string(other.size(1)) + " in stage " +
-                                           std::to_string(k + 1) + ".");
-      sum += other.detach();
-    }
-    return sum.div_(static_cast<double>(features.size()));
-  }
-
-  // Scores of the images as they are, where magnitude 0 is asked for; the gradient's sign for each stage
-  // where another one is.
-  std::vector<at::Tensor> score_unmoved(const at::Tensor& images, at::Tensor& scores) {
-    const c10::AutoGradMode gradients(moves_);
-    const auto x = moves_ ? images.clone().requires_grad_(true) : images;
-    std::vector<std::vector<at::Tensor>> features;
-    for (auto& network : networks_) features.push_back(pooled(*network, x, 0));
-    std::vector<at::Tensor> signs;
-    for (int k = 0; k < stage_count(); ++k) {
-      const auto mean = fused(features, k, k);
-      const auto unmoved = closest_score(stage(k), mean);
-      for (size_t i = 0; i < options_.magnitudes.size(); ++i)
-        if (options_.magnitudes[i] == 0)
-          scores.select(2, k).select(1, static_cast<int64_t>(i)).copy_(unmoved);
-      if (!moves_) continue;
-      // ½d² as a function of the mean is known, so the networks' backward passes begin with its gradient.
-      const auto gradient =
-          gradient_of_closest(stage(k), mean).div_(static_cast<double>(features.size())).to(at::kFloat);
-      const bool again = k + 1 < stage_count();
-      for (const auto& member : features) {
-        context_.throw_if_aborted();
-        member[static_cast<size_t>(k)].backward(gradient, /*retain_graph=*/again);
-      }
-      signs.push_back(sign_of(x.grad()));
-      x.mutable_grad() = at::Tensor();
-    }
-    return signs;
+    const Autocast autocast(options_.precision);
+    auto maps = network.forward(images, /*training=*/false, {.stages = true, .until = last}).stages;
+    if (static_cast<int>(maps.size()) != last) stages_.require_stages(maps.size());
+    return maps;
   }
 
   at::Tensor adversarial_copies(const at::Tensor& images, const at::Tensor& labels) {
@@ -194,11 +125,9 @@ class Scorer {
 
   const PerturbedGaussiansOptions& options_;
   JobContext& context_;
-  Gaussians gaussians_;
-  std::vector<const GaussianStage*> stages_;
+  StageScores stages_;
   std::vector<std::unique_ptr<Network>> networks_;
   Clamp clamp_ = nullptr;
-  bool moves_ = false;
 };
 
 std::shared_ptr<const DataSet> part_of(const PerturbedGaussiansOptions& options) {
@@ -220,19 +149,6 @@ void check(const PerturbedGaussiansOptions& options) {
   if (options.batchSize < 1)
     fail("batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
   if (options.members.empty()) fail("members: expected at least one, found none.");
-  if (options.magnitudes.empty()) fail("magnitudes: expected at least one, found none.");
-  for (const double magnitude : options.magnitudes)
-    if (!(magnitude >= 0))
-      fail("magnitudes: expected numbers of at least 0, found " + std::to_string(magnitude) + ".");
-}
-
-void require_finite(const at::Tensor& scores, int64_t first) {
-  if (at::isfinite(scores).all().item<bool>()) return;
-  const auto bad = at::isfinite(scores).logical_not().nonzero();
-  const auto at = bad.accessor<int64_t, 2>();
-  throw Error(ErrorCode::numeric, "Mahalanobis distances of image " + std::to_string(first + at[0][0]) +
-                                      ", stage " + std::to_string(at[0][2] + 1) +
-                                      ": expected finite numbers, found NaN or infinity.");
 }
 
 }  // namespace
@@ -263,7 +179,8 @@ PerturbedGaussiansResult perturbed_gaussians(const PerturbedGaussiansOptions& op
     const int64_t rows = batch.images.size(0);
     if (rows > 0) {
       const auto scores = scorer.score(batch.images, batch.labels);
-      require_finite(scores, options.first + result.count);
+      require_finite_scores(
+          scores, [&](int64_t row) { return "image " + std::to_string(options.first + result.count + row); });
       file.append({batch.labels, scores});
       result.count += rows;
     }

@@ -180,6 +180,19 @@ at::Tensor BatchPasses::logits_of(const at::Tensor& images) {
   return forward(images, {}).logits.to(at::kFloat);
 }
 
+at::Tensor BatchPasses::stage_scores(const StageScores& scorer) {
+  const auto& maps = plain().stages;
+  scorer.require_stages(maps.size());
+  const c10::AutoGradMode graph(settings.with_graph);
+  std::vector<at::Tensor> features;
+  for (const auto& map : maps) features.push_back(global_average(map));
+  const auto scores = scorer.score(images_, {features}, [&](size_t, const at::Tensor& moved, int stage) {
+    return global_average(forward(moved, {.stages = true, .until = stage}).stages.back());
+  });
+  require_finite_scores(scores, settings.name_of);
+  return scores;
+}
+
 Columns make_columns(BatchPasses& passes, const ExtractOutput& output, const Carried& carried) {
   Columns made;
   made.add("labels", passes.batch.labels);

@@ -8,6 +8,7 @@
 
 #include "data/tensor_loader.h"
 #include "extract/extract.h"
+#include "extract/stage_scores.h"
 #include "models/network.h"
 
 namespace mode_ensemble {
@@ -45,6 +46,8 @@ class BatchPasses {
   const at::Tensor& gradient(double temperature);
   // Logits of other images, float32.
   at::Tensor logits_of(const at::Tensor& images);
+  // Mahalanobis scores of the stages: [n, magnitudes, stages], float64.
+  at::Tensor stage_scores(const StageScores& scorer);
 
   Network& network;
   const Batch& batch;

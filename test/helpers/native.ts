@@ -82,7 +82,12 @@ export function extractMember(
   path: string,
   pass: PassOptions = { kind: 'plain', temperature: 1, magnitude: 0, gradient: 'own' },
 ): ExtractMember {
-  return { arch, checkpoint, outputs: [{ pass, path, storage: 'float32', metadata: { key: 'test' } }] };
+  return {
+    arch,
+    checkpoint,
+    outputs: [{ pass, path, storage: 'float32', metadata: { key: 'test' } }],
+    stageScores: [],
+  };
 }
 
 /** Options of an extraction through one CIFAR ResNet-18; everything can be overridden. */

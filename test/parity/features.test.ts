@@ -26,7 +26,7 @@ describe('a feature file in Python', { skip }, () => {
       writeCifar(join(folder, 'cifar'), 6);
       const { handle } = await open({ path: join(folder, 'cifar') });
       const outputs = [{ pass: PLAIN, path, storage, metadata: { key: 'k' } }];
-      const members = [{ arch, checkpoint, outputs }];
+      const members = [{ arch, checkpoint, outputs, stageScores: [] }];
       await getAddon().extract(extractOptions(handle, checkpoint, path, 4, { members }), quiet).done;
       const { status, stdout, stderr } = spawnSync(python, ['test/parity/read_features.py', path], {
         encoding: 'utf8',

@@ -104,6 +104,9 @@ async function compareAll(fixture: Fixture): Promise<void> {
         { ...common, ...part, members: networks, statistics, output, metadata: {} },
         quiet,
       ).done;
+      return readScores(output);
+    };
+    const readScores = async (output: string) => {
       const opened = await openSafetensors(output);
       const all = await readFloat64(opened, 'scores', 3);
       const [rows = 0] = opened.tensors.get('scores')?.shape ?? [];
@@ -117,6 +120,18 @@ async function compareAll(fixture: Fixture): Promise<void> {
     const both = await perturbed('test', 0);
     for (const [i, magnitude] of MAGNITUDES.entries()) {
       compare(`mahalanobis, magnitude=${magnitude}`, 'test', both[i] as Float64Array);
+    }
+    if (names.length === 1) {
+      // On the way of an extraction, from one graph with ODIN's gradient: the same scores as by a job of their own.
+      const beside = path(`${members}-beside`);
+      const odin = { kind: 'perturbed', temperature: 1000, magnitude: 0.0014, gradient: 'own' } as const;
+      const [first] = names as [string];
+      const member = extractMember(arch, checkpoints.get(first) as string, path(`${members}-odin`), odin);
+      const stageScores = [{ statistics, magnitudes: MAGNITUDES, path: beside, metadata: {} }];
+      await getAddon().extract({ ...common, members: [{ ...member, stageScores }], data: handle('test') }, quiet).done;
+      for (const [i, scores] of (await readScores(beside)).entries()) {
+        assert.deepEqual(scores, both[i], `magnitude ${MAGNITUDES[i]}, beside an extraction`);
+      }
     }
     for (const clamp of CLAMPS) {
       const both = await perturbed('test', parameters.adversarial, clamp);

@@ -51,15 +51,18 @@ async function checkpointOf(arch: ArchOptions, seed = 1): Promise<string> {
   return path;
 }
 
-function optionsOf(members: ExtractMember[], change: Partial<ExtractOptions> = {}): ExtractOptions {
+type Member = Omit<ExtractMember, 'stageScores'>;
+
+function optionsOf(given: Member[], change: Partial<ExtractOptions> = {}): ExtractOptions {
   const usual = {
+    members: given.map((member) => ({ ...member, stageScores: [] })),
     transform: CIFAR_TRANSFORM,
     batchSize: IMAGES,
     precision: 'float32' as const,
     threads: 1,
     workers: 1,
   };
-  return { members, data: data.handle, ...usual, ...change };
+  return { data: data.handle, ...usual, ...change };
 }
 
 async function filesOf(options: ExtractOptions): Promise<FeatureFile[][]> {
