@@ -66,7 +66,8 @@ PackedConv::PackedConv(const ConvShape& shape, at::ScalarType type)
       bias_(shape.bias),
       out_(shape.weight.size(0)),
       stride_(shape.stride),
-      padding_(shape.padding) {}
+      padding_(shape.padding),
+      finite_(at::isfinite(shape.weight).all().item<bool>() && at::isfinite(shape.bias).all().item<bool>()) {}
 
 PackedConv::~PackedConv() = default;
 
@@ -103,7 +104,7 @@ at::Tensor PackedConv::operator()(const at::Tensor& input, const Then& then) con
   const auto x = input.contiguous(kChannelsLast);
   if (!chosen_) choose(x);
   if (winograd_) return by_winograd(x, then);
-  if (!x.is_cpu() || !operations().serve(x.scalar_type())) {
+  if (!finite_ || !x.is_cpu() || !operations().serve(x.scalar_type())) {
     auto y = at::conv2d(x, weight_, bias_, stride_, padding_);
     if (then.add.defined()) y.add_(then.add);
     return then.relu ? y.relu_() : y;
