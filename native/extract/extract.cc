@@ -80,7 +80,7 @@ std::vector<Member> open_members(const ExtractOptions& options, JobContext& cont
     members[i].carries = wanted;
     members[i].with_graph = !wanted.empty() || std::any_of(outputs.begin(), outputs.end(), is_perturbed);
     for (const auto& scores : members[i].scores) members[i].with_graph |= scores->scorer.moves();
-    members[i].network->freeze({options.precision, members[i].with_graph});
+    members[i].network->prepare({options.precision, members[i].with_graph});
   }
   return members;
 }

@@ -54,7 +54,7 @@ class Scorer {
     for (const auto& member : options.members) {
       context.throw_if_aborted();
       networks_.push_back(open_network(member.arch, member.checkpoint));
-      networks_.back()->freeze({options.precision, stages_.moves() || clamp_ != nullptr});
+      networks_.back()->prepare({options.precision, stages_.moves() || clamp_ != nullptr});
     }
   }
 

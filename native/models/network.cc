@@ -9,6 +9,16 @@ namespace mode_ensemble {
 Freeze::Freeze(const std::string& precision, bool gradients)
     : type(is_bfloat16(precision) ? at::kBFloat16 : at::kFloat), gradients(gradients) {}
 
+void Network::prepare(const Freeze& how) {
+  for (const auto& [name, tensor, trained] : weights_) {
+    if (!tensor.is_floating_point()) continue;
+    const bool usable = at::isfinite(tensor).all().item<bool>() &&
+                        (!name.ends_with("running_var") || tensor.ge(0).all().item<bool>());
+    if (!usable) return;
+  }
+  freeze(how);
+}
+
 std::vector<at::Tensor> Network::parameters() const {
   std::vector<at::Tensor> tensors;
   for (const auto& weight : weights_)

@@ -77,6 +77,9 @@ class Network {
   // True where the images go into a convolution and nowhere else: autocast rounds them to bfloat16 there, so
   // they may come in bfloat16 with the same result.
   virtual bool begins_with_convolution() const { return true; }
+  // Freezes the network where all its numbers are finite. Elsewhere it stays as it is: oneDNN's ReLU makes
+  // zero of NaN, and nobody would notice.
+  void prepare(const Freeze& how);
   // Makes evaluation cheaper: batch norms become part of the convolutions before them, where nothing reads
   // what is between the two, and convolutions are laid out for inference (models/frozen_conv.h). Numbers
   // change by rounding alone. Afterwards the network is good for evaluation only, and its weights are gone.

@@ -66,8 +66,7 @@ PackedConv::PackedConv(const ConvShape& shape, at::ScalarType type)
       bias_(shape.bias),
       out_(shape.weight.size(0)),
       stride_(shape.stride),
-      padding_(shape.padding),
-      finite_(at::isfinite(shape.weight).all().item<bool>() && at::isfinite(shape.bias).all().item<bool>()) {}
+      padding_(shape.padding) {}
 
 PackedConv::~PackedConv() = default;
 
@@ -104,7 +103,7 @@ at::Tensor PackedConv::operator()(const at::Tensor& input, const Then& then) con
   const auto x = input.contiguous(kChannelsLast);
   if (!chosen_) choose(x);
   if (winograd_) return by_winograd(x, then);
-  if (!finite_ || !x.is_cpu() || !operations().serve(x.scalar_type())) {
+  if (!x.is_cpu() || !operations().serve(x.scalar_type())) {
     auto y = at::conv2d(x, weight_, bias_, stride_, padding_);
     if (then.add.defined()) y.add_(then.add);
     return then.relu ? y.relu_() : y;

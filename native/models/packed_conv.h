@@ -43,7 +43,6 @@ class PackedConv {
   mutable at::Tensor weight_, bias_;
   mutable std::vector<int64_t> packed_for_;  // sizes of x
   int64_t out_, stride_, padding_;
-  bool finite_;  // oneDNN's ReLU would make zero of what a weight that is NaN gives, and nobody would notice
   mutable std::unique_ptr<Winograd> winograd_;
 };
 
