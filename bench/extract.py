@@ -19,6 +19,7 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "test" / "parity"))
 from torch_networks import build  # noqa: E402
+from train import gemm_peak  # noqa: E402
 
 
 class Logits(torch.nn.Module):
@@ -28,18 +29,6 @@ class Logits(torch.nn.Module):
 
     def forward(self, x):
         return self.network(x)[0]
-
-
-def gemm_peak(dtype):
-    """GFLOP/s of a 3072³ matrix product."""
-    n = 3072
-    a, b = torch.randn(n, n).to(dtype), torch.randn(n, n).to(dtype)
-    times = []
-    for _ in range(6):
-        start = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - start)
-    return 2 * n**3 / min(times) / 1e9
 
 
 def measure(arch, size, classes, batch, way, rounds):

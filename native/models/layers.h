@@ -16,7 +16,7 @@ struct Conv {
   at::Tensor weight;  // [out, in, k, k]
   at::Tensor bias;    // [out], or undefined
   int64_t stride = 1, padding = 0;
-  std::shared_ptr<const FrozenConv> frozen;  // once it is frozen; weight and bias are then empty
+  std::shared_ptr<const FrozenConv> frozen;  // once it is frozen; weight is then empty
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
