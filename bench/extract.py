@@ -42,6 +42,8 @@ def measure(arch, size, classes, batch, way, rounds):
         import torch._inductor.config as config
 
         config.freezing = True
+        # Each network is compiled for itself: what was compiled before must not make this one a special case.
+        torch._dynamo.reset()
         network = torch.compile(network)
     cast = torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
     times = []

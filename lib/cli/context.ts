@@ -6,6 +6,8 @@ export class CommandContext {
   readonly progress = new Progress();
   /** Where finished work is kept; what a stopped command tells. */
   kept: string | undefined;
+  /** The exit code of a command that was stopped. */
+  stoppedWith = 130;
 
   get signal(): AbortSignal {
     return this.abort.signal;

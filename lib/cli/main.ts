@@ -31,11 +31,13 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addConvert,
 ];
 
-const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+/** What stops the work, and the exit code then: 128 and the signal's number, as shells have it. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
  * The command line. Results go to stdout; progress and errors, one sentence each, to stderr. Sets the exit code: 1 on a
- * failure, 2 where a flag, a field or the usage is at fault, 130 where it was stopped.
+ * failure, 2 where a flag, a field or the usage is at fault, 130 or 143 where SIGINT or SIGTERM stopped it.
  */
 export async function main(argv: readonly string[] = process.argv): Promise<void> {
   const context = new CommandContext();
@@ -83,14 +85,15 @@ function report(error: unknown, context: CommandContext, isJson: boolean): numbe
   if (isJson) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
   process.stderr.write(`mode-ensemble: ${message}\n`);
   if (process.env.MODE_ENSEMBLE_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  if (code === 'E_ABORTED') return EXIT.stopped;
+  if (code === 'E_ABORTED') return context.stoppedWith;
   return code === 'E_CONFIG' ? EXIT.usage : EXIT.failed;
 }
 
 function explain(error: unknown, context: CommandContext): { code: ErrorCode | 'E_INTERNAL'; message: string } {
   if (error instanceof CommanderError) return { code: 'E_CONFIG', message: usageMessage(error) };
   if (hasCode(error, 'E_ABORTED')) {
-    const kept = context.kept === undefined ? '' : `; what was finished is kept in ${context.kept}`;
+    const again = '; the same command goes on from there';
+    const kept = context.kept === undefined ? '' : `; what was finished is kept in ${context.kept}${again}`;
     return { code: 'E_ABORTED', message: `stopped${kept}` };
   }
   const message = error instanceof Error ? error.message : String(error);
@@ -107,12 +110,13 @@ function usageMessage({ code, message }: CommanderError): string {
 
 /** The first Ctrl-C (or SIGTERM) stops the work in order, the second ends the process at once. */
 function handleSignals(context: CommandContext): () => void {
-  const stop = () => {
-    if (context.signal.aborted) process.exit(EXIT.stopped);
+  const stop = (signal: NodeJS.Signals) => {
+    context.stoppedWith = SIGNALS[signal as keyof typeof SIGNALS];
+    if (context.signal.aborted) process.exit(context.stoppedWith);
     context.progress.line('stopping; once more to stop at once');
     context.abort.abort();
   };
-  const signals = ['SIGINT', 'SIGTERM'] as const;
+  const signals = Object.keys(SIGNALS) as (keyof typeof SIGNALS)[];
   for (const signal of signals) process.on(signal, stop);
   // Native jobs do not keep the process alive by themselves.
   const alive = setInterval(() => {}, 2 ** 30);

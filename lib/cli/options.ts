@@ -114,6 +114,9 @@ const TRAIN_FLAGS: readonly [flags: string, field: TrainField, description: stri
   ['--precision <name>', 'precision', 'float32 or bfloat16'],
   ['--report-steps <n>', 'reportSteps', 'steps between two lines of log.jsonl'],
   ['--save-epochs <n>', 'saveEpochs', 'keep the weights after the first epoch and after every n; 0 for the last alone'],
+  ['--state-steps <n>', 'stateSteps', 'write down every n steps what is needed to go on; 0 for not'],
+  ['--state-minutes <x>', 'stateMinutes', 'as --state-steps, by the clock'],
+  ['--keep-states <n>', 'keepStates', 'how many of these are kept'],
 ];
 
 /** How a default is written where the recipes agree, and where they do not. */

@@ -7,6 +7,7 @@ import { parseDataSpec } from '../data/spec.js';
 import { missingSentence } from '../data/suite.js';
 import { resolveArch } from '../modes/arch.js';
 import { modeFolder, weightsHash } from '../modes/find.js';
+import { checkChangeable } from '../modes/state.js';
 import { trainMode } from '../modes/train.js';
 import { overrideTransform } from '../modes/transform.js';
 import { chooseSets, requireSuiteSize, tellIncomplete } from '../run/sets.js';
@@ -17,6 +18,7 @@ import {
   addTrainOptions,
   addTransformOptions,
   checkSuite,
+  collectList,
   DEFAULT_DATA,
   fieldOption,
   given,
@@ -40,6 +42,7 @@ interface Flags extends MachineFlags, SuiteFlags, TransformFlags, Partial<TrainS
   out?: string;
   root?: string;
   skipBadImages?: true;
+  allowChange?: string[];
   json?: true;
 }
 
@@ -48,7 +51,8 @@ export function addTrain(program: Command, context: CommandContext): void {
     .command('train')
     .summary('train one mode')
     .description(
-      'Trains one network from one seed. A mode that is finished is not trained again, and never overwritten. ' +
+      'Trains one network from one seed. A mode that is finished is not trained again, and never overwritten; one that was ' +
+        'stopped goes on where it was, to the same weights. ' +
         "The defaults of the training are the paper's for CIFAR-10; --recipe imagenet takes those for ImageNet.",
     )
     .requiredOption('--arch <name>', 'architecture, for instance cifar-resnet18')
@@ -61,6 +65,11 @@ export function addTrain(program: Command, context: CommandContext): void {
     .option('--out <dir>', "the mode's own folder, instead of --run")
     .option('--root <dir>', 'base of relative data paths');
   addTransformOptions(addMachineOptions(addTrainOptions(command)))
+    .option(
+      '--allow-change <settings>',
+      'go on with a stopped training in which these differed, for instance epochs,learningRate',
+      collectList,
+    )
     .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -81,6 +90,8 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
     throw new ConfigError('--out: expected either --run or --out, found both');
   }
   const settings = trainSettings(flags);
+  const { allowChange = [] } = flags;
+  checkChangeable(allowChange, '--allow-change');
   const sets = trainSets(flags);
   const arch = resolveArch(flags.arch, flags.width, { where: '--arch' });
   const transform = overrideTransform(arch.transform, transformOverrides(flags), '--crop');
@@ -96,11 +107,12 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   tellIncomplete(sets.suite?.test, testData, hooks);
   onStage(`train seed ${seed}`);
   const data = { train: trainData, test: testData };
-  const mode = await trainMode({ arch, seed, ...data, settings, transform, threads, workers, folder }, hooks);
-  const { checkpoint, isNew, result } = mode;
+  const place = { threads, workers, folder, allowChange };
+  const mode = await trainMode({ arch, seed, ...data, settings, transform, ...place }, hooks);
+  const { checkpoint, isNew, result, resumedAt } = mode;
   if (flags.json) {
     const sha256 = await weightsHash(checkpoint, context.signal);
-    context.printJson({ checkpoint, arch: arch.id, seed, isNew, sha256, ...result });
+    context.printJson({ checkpoint, arch: arch.id, seed, isNew, sha256, resumedAt, ...result });
     return;
   }
   if (!result) {

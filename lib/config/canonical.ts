@@ -18,21 +18,25 @@ export function canonicalHash(value: Json): string {
   return createHash('sha256').update(canonicalJson(value)).digest('hex');
 }
 
+export interface Difference {
+  field: string;
+  a: Json | undefined;
+  b: Json | undefined;
+}
+
 /** The first field, in sorted order, that differs; undefined where none does. */
-export function firstDifference(
-  a: Json | undefined,
-  b: Json | undefined,
-  path: PropertyKey[] = [],
-): { field: string; a: Json | undefined; b: Json | undefined } | undefined {
+export function firstDifference(a: Json | undefined, b: Json | undefined): Difference | undefined {
+  return differences(a, b)[0];
+}
+
+/** Every field that differs, in sorted order. */
+export function differences(a: Json | undefined, b: Json | undefined, path: PropertyKey[] = []): Difference[] {
   if (isMapping(a) && isMapping(b)) {
-    for (const key of [...new Set([...Object.keys(a), ...Object.keys(b)])].sort()) {
-      const difference = firstDifference(a[key], b[key], [...path, key]);
-      if (difference) return difference;
-    }
-    return undefined;
+    const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])].sort();
+    return keys.flatMap((key) => differences(a[key], b[key], [...path, key]));
   }
   const same = a === undefined || b === undefined ? a === b : canonicalJson(a) === canonicalJson(b);
-  return same ? undefined : { field: fieldPath(path), a, b };
+  return same ? [] : [{ field: fieldPath(path), a, b }];
 }
 
 function isMapping(value: Json | undefined): value is { [key: string]: Json } {

@@ -50,6 +50,11 @@ export const savingFields = {
   reportSteps: count(),
   /** The weights after the first epoch and after every so many are kept; 0: those after the last alone. */
   saveEpochs: count(0),
+  /** Steps, and minutes, after which a training writes down what it needs to go on; 0: not for that reason. */
+  stateSteps: count(0),
+  stateMinutes: atLeast0(),
+  /** So many of these are kept. */
+  keepStates: count(),
 } as const;
 
 type Fields = { [Name in keyof typeof trainFields]: z.output<(typeof trainFields)[Name]> };
@@ -98,6 +103,9 @@ const PLAIN: Omit<Recipe, 'recipe'> & SavingFields = {
   precision: 'float32',
   reportSteps: 50,
   saveEpochs: 0,
+  stateSteps: 0,
+  stateMinutes: 10,
+  keepStates: 1,
 };
 
 /** Sources: Fang et al., IJCV 2024, and its public code. */
@@ -112,7 +120,6 @@ export const RECIPES: Readonly<Record<RecipeName, Omit<Recipe, 'recipe'> & Savin
     randomCrop: 'resized',
     cropPadding: 0,
     reportSteps: 10,
-    saveEpochs: 0,
   },
 };
 

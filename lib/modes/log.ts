@@ -1,5 +1,5 @@
 /** What a training tells as it goes on, kept beside the mode. */
-import { appendFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModeEnsembleError } from '../config/errors.js';
 import { ioError, temporaryName } from '../config/files.js';
@@ -12,8 +12,17 @@ export interface TrainingLog {
   fault: ModeEnsembleError | undefined;
 }
 
-/** Starts log.jsonl anew (so does training) and adds a line for every report of steps and every epoch. */
-export function openLog(folder: string): TrainingLog {
+/** How far a training has come: finished epochs, and steps of all of them. */
+export interface Reached {
+  epoch: number;
+  steps: number;
+}
+
+/**
+ * Starts log.jsonl anew, or goes on with what it had when the training had come so far, and adds a line for every report of
+ * steps and every epoch.
+ */
+export function openLog(folder: string, reached?: Reached): TrainingLog {
   const file = join(folder, 'log.jsonl');
   const attempt = (work: () => void) => {
     try {
@@ -25,7 +34,7 @@ export function openLog(folder: string): TrainingLog {
   };
   const fault = attempt(() => {
     const temporary = temporaryName(file);
-    writeFileSync(temporary, '');
+    writeFileSync(temporary, reached && existsSync(file) ? linesUntil(readFileSync(file, 'utf8'), reached) : '');
     renameSync(temporary, file);
   });
   if (fault) throw fault;
@@ -37,4 +46,21 @@ export function openLog(folder: string): TrainingLog {
     },
   };
   return log;
+}
+
+/** The lines that a training has written before it came further than that; it will write the others again. */
+function linesUntil(text: string, { epoch, steps }: Reached): string {
+  const isBefore = (line: string) => {
+    try {
+      const event = JSON.parse(line);
+      return event.type === 'epoch' ? event.epoch <= epoch : event.globalStep <= steps;
+    } catch {
+      return false; // the process was killed as it wrote the last one
+    }
+  };
+  return text
+    .split('\n')
+    .filter((line) => line !== '' && isBefore(line))
+    .map((line) => `${line}\n`)
+    .join('');
 }

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { firstDifference, type Json } from '../config/canonical.js';
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
-import { splitSettings, type TrainSettings } from '../config/recipes.js';
+import { type Recipe, type SavingSettings, splitSettings, type TrainSettings } from '../config/recipes.js';
 import type { DataSet } from '../data/open.js';
 import type { Addon, EpochEvent, StepEvent, TrainResult, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
@@ -13,6 +14,7 @@ import { checkpointIn, readCheckpoint } from './find.js';
 import { recipeOptions } from './job-settings.js';
 import { openLog } from './log.js';
 import { type ModeSettings, readMetadata, writeMetadata } from './metadata.js';
+import { findState, removeStates, sweepFolder } from './state.js';
 
 export interface TrainModeSettings {
   arch: ModeArch;
@@ -26,8 +28,10 @@ export interface TrainModeSettings {
   transform?: TransformOptions | undefined;
   threads: number;
   workers: number;
-  /** The mode's own folder: `checkpoint.safetensors` and `log.jsonl` go here. */
+  /** The mode's own folder: `checkpoint.safetensors` and `log.jsonl` go here, and the state of a training that is not finished. */
   folder: string;
+  /** Settings (CHANGEABLE) in which a training that goes on may differ from the one that was stopped. */
+  allowChange?: readonly string[] | undefined;
   addon?: Addon | undefined;
 }
 
@@ -38,13 +42,16 @@ export interface TrainedMode {
   isNew: boolean;
   /** Of the training; absent where the mode was there already. */
   result?: TrainResult | undefined;
+  /** The step from which a training that was stopped went on. */
+  resumedAt?: number | undefined;
 }
 
 /**
- * Trains one mode, or finds it finished. A mode that is there is never overwritten.
+ * Trains one mode, goes on with one that was stopped, or finds it finished. A mode that is there is never overwritten. Stopped
+ * by the signal, it finishes the batch and writes down what it needs to go on.
  *
- * @throws ModeEnsembleError E_CONFIG where a mode with other settings is there, E_DATA where the two sets' classes
- *   differ, E_ABORTED, E_IO
+ * @throws ModeEnsembleError E_CONFIG where a mode, or the state of one, with other settings is there, E_DATA where the two
+ *   sets' classes differ, E_ABORTED, E_IO, also where another process works in the folder
  */
 export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}): Promise<TrainedMode> {
   const { arch, seed, train, test, settings, threads, workers, folder, addon = getAddon() } = options;
@@ -64,7 +71,41 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
     return { seed, checkpoint, isNew: false };
   }
   await makeWritableFolder(folder);
-  const log = openLog(folder);
+  const lock = addon.lockFile(join(folder, 'lock'));
+  try {
+    // Whoever held the folder before may have finished it.
+    if (existsSync(checkpoint)) return await trainMode(options, hooks);
+    return await trainHeld(options, { wanted, metadata, recipe, saving, addon }, hooks);
+  } finally {
+    lock.release();
+  }
+}
+
+interface Held {
+  wanted: ModeSettings;
+  metadata: Record<string, string>;
+  recipe: Recipe;
+  saving: SavingSettings;
+  addon: Addon;
+}
+
+/** Trains in a folder that no other process works in. */
+async function trainHeld(
+  { seed, train, test, threads, workers, folder, allowChange = [] }: TrainModeSettings,
+  { wanted, metadata: own, recipe, saving, addon }: Held,
+  hooks: JobHooks,
+): Promise<TrainedMode> {
+  sweepFolder(folder);
+  const checkpoint = checkpointIn(folder);
+  const state = await findState(folder, own, allowChange, addon);
+  const changes = state?.changes ?? [];
+  const metadata = changes.length > 0 ? { ...own, changes: JSON.stringify(changes) } : own;
+  if (state) {
+    const message = `going on from step ${state.steps} (${state.path})`;
+    hooks.onLog?.({ type: 'log', level: 'info', message });
+  }
+  const { reportSteps, ...when } = saving;
+  const log = openLog(folder, state);
   const write = (event: StepEvent | EpochEvent) => {
     if (!log.write(event)) job.abort();
   };
@@ -73,8 +114,8 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
       addon.train(
         {
           ...recipeOptions(recipe),
-          saving: { saveEpochs: saving.saveEpochs, folder },
-          reportSteps: saving.reportSteps,
+          saving: { ...when, folder },
+          reportSteps,
           arch: wanted.arch,
           seed,
           train: train.handle,
@@ -83,6 +124,7 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
           threads,
           workers,
           checkpoint,
+          resume: state?.path ?? '',
           metadata,
         },
         sink,
@@ -101,7 +143,8 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
   );
   try {
     const result = await job.done;
-    return { seed, checkpoint, isNew: true, result };
+    removeStates(folder);
+    return { seed, checkpoint, isNew: true, result, ...(state && { resumedAt: state.steps }) };
   } catch (error) {
     throw log.fault ?? error;
   }

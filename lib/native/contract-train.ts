@@ -44,6 +44,14 @@ export interface SavingOptions {
    * The weights after epoch 1 and after every so many, but the last, go to `<folder>/epoch-<n>.safetensors`; 0 for none.
    */
   saveEpochs: number;
+  /**
+   * Steps, and minutes, after which all that is needed to go on goes to `<folder>/state.safetensors`; 0 for neither. A stopped
+   * training writes it too.
+   */
+  stateSteps: number;
+  stateMinutes: number;
+  /** So many of the last are kept, those before the newest as `state-<steps>.safetensors`. */
+  keepStates: number;
   folder: string;
 }
 
@@ -71,6 +79,8 @@ export interface TrainOptions {
   workers: number;
   /** Where the trained weights go (safetensors, written whole or not at all). */
   checkpoint: string;
+  /** The state of the same training to go on from; '' to begin. */
+  resume: string;
   /** Goes into the checkpoint's `__metadata__` as it is. */
   metadata: Record<string, string>;
 }
@@ -80,8 +90,9 @@ export interface TrainResult {
   /** Top-1 and top-5 on the test data after the last epoch, in percent. */
   accuracy: number;
   top5: number;
+  /** Of this job; so is the speed. */
   seconds: number;
-  /** Training images per second, validation left out, over all epochs. */
+  /** Training images per second, validation left out. */
   imagesPerSecond: number;
 }
 

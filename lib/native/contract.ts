@@ -223,6 +223,11 @@ export interface Addon {
   findArchitecture(name: string): ArchitectureInfo | null;
   /** Elements of the trained parameters, and tensors of the state_dict. Takes no memory for weights. */
   measureArchitecture(arch: ArchOptions): { parameters: number; tensors: number };
+  /**
+   * Makes `path` and holds it against other processes (and other calls) until it is released or the process ends, however it
+   * ends. Throws E_IO where somebody else holds it.
+   */
+  lockFile(path: string): { release(): void };
   openData(options: OpenDataOptions, sink: (event: JobEvent) => void): NativeJob<OpenDataResult>;
   /** Frees the set's memory once no job uses it. A second call is harmless; later use of the handle is E_CONFIG. */
   disposeData(handle: DataHandle): void;

@@ -77,6 +77,9 @@ ObjectiveOptions objective(const Fields& fields) {
 SavingOptions saving(const Fields& fields) {
   SavingOptions out;
   out.saveEpochs = at_least(fields, "saveEpochs", 0);
+  out.stateSteps = at_least(fields, "stateSteps", 0);
+  out.stateMinutes = at_least_0(fields, "stateMinutes");
+  out.keepStates = at_least(fields, "keepStates", 1);
   out.folder = fields.string("folder");
   return out;
 }
@@ -125,6 +128,7 @@ TrainOptions read_train_options(const Napi::Value& value) {
   out.threads = fields.integer("threads");
   out.workers = fields.integer("workers");
   out.checkpoint = fields.string("checkpoint");
+  out.resume = fields.string("resume");
   out.metadata = fields.dictionary("metadata");
   return out;
 }

@@ -31,6 +31,7 @@ Loader::Loader(std::shared_ptr<const DataSet> data, const LoaderOptions& options
       preparation_(options.prepare, cache_.get()) {
   const int64_t batch = options_.batchSize;
   batches_ = (sampler_.size() + batch - 1) / batch;
+  claimed_batch_ = consumed_ = std::clamp<int64_t>(options_.firstBatch, 0, batches_);
   const int64_t workers = std::clamp<int64_t>(options_.workers, 1, std::max<int64_t>(sampler_.size(), 1));
   part_rows_ = std::clamp<int64_t>(batch / (workers * kPartsPerWorker), 1, kMostPartRows);
   // One batch is the consumer's and one is ready while the workers share the next; more where the workers

@@ -21,6 +21,7 @@ struct LoaderOptions {
   SamplerOptions sampler;
   int64_t batchSize = 1;
   int64_t workers = 1;
+  int64_t firstBatch = 0;  // those before it are not read
   // What comes before the random part of an image is kept for the next epoch where all of it takes at most so
   // many bytes.
   uint64_t keepDecoded = 0;

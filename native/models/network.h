@@ -93,7 +93,7 @@ class Network {
   void to_channels_last();
   void require_gradients(bool on);
   void to_type(at::ScalarType type);  // every floating-point tensor
-  // From where dropout draws.
+  // From where dropout draws next; without a seed from 0.
   void seed_dropout(uint64_t seed);
 
  protected:

@@ -26,6 +26,11 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) 
   return gradients;
 }
 
+void list(std::vector<NamedTensor>& to, const std::vector<std::string>& names, const char* what,
+          const std::vector<at::Tensor>& tensors) {
+  for (size_t i = 0; i < names.size(); ++i) to.push_back({names[i] + "." + what, tensors[i]});
+}
+
 bool decays(const OptimizerOptions& options, const NamedTensor& weight) {
   return options.decayOn == "all" || weight.tensor.dim() > 1;
 }
@@ -37,6 +42,7 @@ class Sgd final : public Optimizer {
   Sgd(const OptimizerOptions& options, const Network& network) : options_(options) {
     for (const auto& weight : trained_of(network)) {
       Group& group = groups_[decays(options, weight) ? 0 : 1];
+      group.names.push_back(weight.name);
       group.parameters.push_back(weight.tensor);
       group.momenta.push_back(at::zeros_like(weight.tensor));
     }
@@ -55,8 +61,15 @@ class Sgd final : public Optimizer {
     }
   }
 
+  std::vector<NamedTensor> memory() const override {
+    std::vector<NamedTensor> kept;
+    for (const Group& group : groups_) list(kept, group.names, "momentum", group.momenta);
+    return kept;
+  }
+
  private:
   struct Group {
+    std::vector<std::string> names;
     std::vector<at::Tensor> parameters, momenta;
   };
 
@@ -71,6 +84,7 @@ class AdamW final : public Optimizer {
   AdamW(const OptimizerOptions& options, const Network& network) : options_(options) {
     for (const auto& weight : trained_of(network)) {
       Group& group = groups_[decays(options, weight) ? 0 : 1];
+      group.names.push_back(weight.name);
       group.parameters.push_back(weight.tensor);
       group.means.push_back(at::zeros_like(weight.tensor));
       group.squares.push_back(at::zeros_like(weight.tensor));
@@ -92,8 +106,19 @@ class AdamW final : public Optimizer {
     }
   }
 
+  std::vector<NamedTensor> memory() const override {
+    std::vector<NamedTensor> kept;
+    for (const Group& group : groups_) {
+      list(kept, group.names, "mean", group.means);
+      list(kept, group.names, "square", group.squares);
+      list(kept, group.names, "step", group.steps);
+    }
+    return kept;
+  }
+
  private:
   struct Group {
+    std::vector<std::string> names;
     std::vector<at::Tensor> parameters, means, squares, steps;
   };
 

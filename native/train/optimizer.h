@@ -13,6 +13,9 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // Takes the step and drops the gradients.
   virtual void step(double learning_rate) = 0;
+  // What it keeps from step to step, by the parameters' names; the tensors themselves, to be read and
+  // written.
+  virtual std::vector<NamedTensor> memory() const = 0;
 };
 
 // Of the network's trained parameters. Throws Error(config) for a name that is not known.

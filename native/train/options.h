@@ -37,6 +37,9 @@ struct ObjectiveOptions {
 
 struct SavingOptions {
   int64_t saveEpochs = 0;
+  int64_t stateSteps = 0;
+  double stateMinutes = 0;
+  int64_t keepStates = 1;
   std::string folder;
 };
 
@@ -58,6 +61,7 @@ struct TrainOptions {
   std::string precision;
   int64_t threads = 0, workers = 0;
   std::string checkpoint;
+  std::string resume;  // a state to go on from; empty for none
   std::map<std::string, std::string> metadata;
 };
 

@@ -11,6 +11,7 @@
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/state.h"
 #include "train/statistics.h"
 
 namespace mode_ensemble {
@@ -48,13 +49,15 @@ LoaderOptions loader_options(const TrainOptions& options, const Network& network
   return loader;
 }
 
-LoaderOptions training_loader_options(const TrainOptions& options, const Network& network, int64_t epoch) {
+LoaderOptions training_loader_options(const TrainOptions& options, const Network& network,
+                                      const Position& position) {
   auto loader = loader_options(options, network);
+  loader.firstBatch = position.batches;
   loader.prepare.training = true;
   loader.prepare.augment = options.augment;
   loader.prepare.decode = options.decode == "fast" ? DecodeMode::fast : DecodeMode::exact;
   loader.prepare.seed = loader.sampler.seed = static_cast<uint64_t>(options.seed);
-  loader.prepare.epoch = loader.sampler.epoch = static_cast<uint64_t>(epoch);
+  loader.prepare.epoch = loader.sampler.epoch = static_cast<uint64_t>(position.epoch);
   loader.sampler.shuffle = true;
   return loader;
 }
@@ -64,14 +67,6 @@ struct Times {
   double seconds = 0, waited = 0;
 };
 
-// Where a training is.
-struct Position {
-  int64_t epoch = 0;    // from 0
-  int64_t batches = 0;  // of this epoch, done
-  int64_t steps = 0;    // of all epochs, done
-  Statistics epoch_sums;
-};
-
 class Trainer {
  public:
   Trainer(const TrainOptions& options, JobContext& context)
@@ -79,11 +74,12 @@ class Trainer {
         context_(context),
         seed_(static_cast<uint64_t>(options.seed)),
         network_(make_network(options.arch, {Init::seeded, seed_})),
-        objective_(options.objective, seed_, options.arch.classes) {
-    network_->seed_dropout(RandomStream(seed_, "dropout").next());
+        objective_(options.objective, seed_, options.arch.classes),
+        state_(options.saving.folder, options.saving.keepStates) {
     network_->to_channels_last();
     network_->require_gradients(true);
     optimizer_ = make_optimizer(options.optimizer, *network_);
+    if (!options.resume.empty()) position_ = state_.load(options.resume, *network_, *optimizer_);
   }
 
   TrainResult run() {
@@ -91,22 +87,24 @@ class Trainer {
     double training_seconds = 0;
     int64_t images = 0;
     for (; position_.epoch < options_.epochs; next_epoch()) {
+      const int64_t before = position_.epoch_sums.images;
       const Times times = train_epoch();
       const auto trained = position_.epoch_sums.read();
       const auto start = Clock::now();
       const Means tested = test();
       training_seconds += times.seconds;
-      images += position_.epoch_sums.images;
+      images += position_.epoch_sums.images - before;
       result.loss = trained.loss;
       result.accuracy = tested.top1;
       result.top5 = tested.top5;
       const double seconds = times.seconds + seconds_since(start);
       result.seconds += seconds;
-      report_epoch(trained, tested, times, seconds);
+      const double speed =
+          static_cast<double>(position_.epoch_sums.images - before) / std::max(times.seconds, 1e-9);
+      report_epoch(trained, tested, times, seconds, speed);
       save_epoch();
     }
-    result.imagesPerSecond = static_cast<double>(images) / training_seconds;
-    context_.throw_if_aborted();
+    result.imagesPerSecond = static_cast<double>(images) / std::max(training_seconds, 1e-9);
     save_weights(*network_, options_.checkpoint, options_.metadata);
     return result;
   }
@@ -123,10 +121,10 @@ class Trainer {
   Times train_epoch() {
     Times times;
     const auto start = Clock::now();
-    TensorLoader loader(options_.train, training_loader_options(options_, *network_, position_.epoch));
+    TensorLoader loader(options_.train, training_loader_options(options_, *network_, position_));
     ProgressMeter meter(context_, "train", options_.train->reader->size());
     const int64_t batches = loader.loader().batches();
-    Statistics window;
+    Statistics& window = position_.window;
     Times since;
     auto window_start = start;
     Batch batch;
@@ -135,7 +133,6 @@ class Trainer {
       if (!loader.next(batch)) break;
       const double waited = seconds_since(asked);
       times.waited += waited, since.waited += waited;
-      context_.throw_if_aborted();
       const int64_t rows = batch.images.size(0);
       ++position_.batches;
       if (rows > 0) {
@@ -152,6 +149,7 @@ class Trainer {
         window = {}, since = {};
         window_start = Clock::now();
       }
+      save_state_if_due();
     }
     times.seconds = seconds_since(start);
     if (position_.epoch_sums.images == 0)
@@ -162,6 +160,7 @@ class Trainer {
   // Forward, backward, and the weights' move; what batch_sums gives.
   at::Tensor step(Batch& batch) {
     const auto targets = objective_.prepare(batch.images, batch.labels, position_.steps);
+    network_->seed_dropout(RandomStream(seed_, "dropout", static_cast<uint64_t>(position_.steps)).next());
     at::Tensor logits, loss;
     {
       const Autocast autocast(options_.precision);
@@ -183,6 +182,29 @@ class Trainer {
                  metadata);
   }
 
+  // What goes on from here is as good as the training itself: every n steps, every few minutes, and when it
+  // is stopped.
+  void save_state_if_due() {
+    const bool stopped = context_.aborted();
+    const auto& [save_epochs, steps, minutes, keep, folder] = options_.saving;
+    const bool due =
+        (steps > 0 && position_.steps % steps == 0) || (minutes > 0 && seconds_since(saved_) >= 60 * minutes);
+    if (stopped || due) save_state();
+    if (stopped)
+      throw Error(ErrorCode::aborted, "The training was stopped at step " + std::to_string(position_.steps) +
+                                          ", from which it can go on.");
+  }
+
+  void save_state() {
+    saved_ = Clock::now();
+    if (position_.steps == state_.saved_steps()) return;
+    // A state that cannot be trained from must not take the place of one that can.
+    for (const auto& weight : network_->weights())
+      if (weight.tensor.is_floating_point() && !at::isfinite(weight.tensor).all().item<bool>())
+        throw_not_finite("The weights are");
+    state_.save(*network_, *optimizer_, position_, options_.metadata);
+  }
+
   Means test() {
     const c10::NoGradGuard no_grad;
     TensorLoader loader(options_.test, loader_options(options_, *network_));
@@ -190,7 +212,7 @@ class Trainer {
     Batch batch;
     Statistics sums;
     while (loader.next(batch)) {
-      context_.throw_if_aborted();
+      if (context_.aborted()) save_state_if_due();
       const int64_t rows = batch.images.size(0);
       if (rows == 0) continue;
       const Autocast autocast(options_.precision);
@@ -202,13 +224,19 @@ class Trainer {
     return sums.read();
   }
 
+  [[noreturn]] void throw_not_finite(const std::string& what) const {
+    const auto kept = state_.saved_steps() < 0 ? ""
+                                               : "; " + state_.path() + " holds the state of step " +
+                                                     std::to_string(state_.saved_steps());
+    throw Error(ErrorCode::numeric, what + " not finite at step " + std::to_string(position_.steps) +
+                                        " (epoch " + std::to_string(position_.epoch + 1) +
+                                        ", learning rate " + std::to_string(rate()) +
+                                        "); a smaller learning rate may help" + kept + ".");
+  }
+
   void report_step(const Statistics& window, const Times& times, int64_t batches) {
     const Means means = window.read();
-    if (!std::isfinite(means.loss))
-      throw Error(ErrorCode::numeric, "The training loss is not finite at step " +
-                                          std::to_string(position_.steps) + " (epoch " +
-                                          std::to_string(position_.epoch + 1) + ", learning rate " +
-                                          std::to_string(rate()) + "); a smaller learning rate may help.");
+    if (!std::isfinite(means.loss)) throw_not_finite("The training loss is");
     StepReport report;
     report.epoch = position_.epoch + 1;
     report.epochs = options_.epochs;
@@ -224,7 +252,8 @@ class Trainer {
     context_.report(report);
   }
 
-  void report_epoch(const Means& trained, const Means& tested, const Times& times, double seconds) {
+  void report_epoch(const Means& trained, const Means& tested, const Times& times, double seconds,
+                    double images_per_second) {
     EpochReport report;
     report.epoch = position_.epoch + 1;
     report.epochs = options_.epochs;
@@ -237,7 +266,7 @@ class Trainer {
     report.top5 = tested.top5;
     report.testLoss = tested.loss;
     report.seconds = seconds;
-    report.imagesPerSecond = static_cast<double>(position_.epoch_sums.images) / times.seconds;
+    report.imagesPerSecond = images_per_second;
     report.dataWait = times.waited / times.seconds;
     context_.report(report);
   }
@@ -248,6 +277,8 @@ class Trainer {
   std::unique_ptr<Network> network_;
   std::unique_ptr<Optimizer> optimizer_;
   Objective objective_;
+  StateFile state_;
+  Clock::time_point saved_ = Clock::now();
   Position position_;
 };
 

@@ -49,7 +49,7 @@ export function recipe(given: z.input<typeof trainSchema> = {}): RecipeOptions {
 }
 
 /** No weights of single epochs. */
-export const UNSAVED: SavingOptions = { saveEpochs: 0, folder: '' };
+export const UNSAVED: SavingOptions = { saveEpochs: 0, stateSteps: 0, stateMinutes: 0, keepStates: 1, folder: '' };
 
 /** Options of a small training job; everything can be overridden. */
 export function trainOptions(
@@ -70,6 +70,7 @@ export function trainOptions(
     threads: 2,
     workers: 1,
     checkpoint,
+    resume: '',
     metadata: { made: 'test' },
     ...overrides,
   };

@@ -66,6 +66,9 @@ test('the least experiment is completed with the recipe of the paper', () => {
       precision: 'float32',
       reportSteps: 50,
       saveEpochs: 0,
+      stateSteps: 0,
+      stateMinutes: 10,
+      keepStates: 1,
     },
     evaluate: {
       batchSize: 256,

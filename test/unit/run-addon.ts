@@ -128,6 +128,7 @@ export function fakeAddon(): FakeAddon {
         const fingerprint = `${fake.fingerprint} ${options.path} ${options.split}`;
         return { handle, count: count(options), classes, fingerprint };
       }),
+    lockFile: () => ({ release() {} }),
     disposeData: () => {
       fake.open--;
     },
