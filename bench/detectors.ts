@@ -43,7 +43,10 @@ const k = Number(values.k);
 const rounds = Number(values.rounds);
 const trainImages = Number(values.train);
 /** Images that the Python script gets of each evaluated set and of the training set. */
-const PYTHON = { images: Number(values['python-images'] ?? images), train: Number(values['python-train'] ?? trainImages) };
+const PYTHON = {
+  images: Number(values['python-images'] ?? images),
+  train: Number(values['python-train'] ?? trainImages),
+};
 const BATCH = 32;
 const addon = getAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-bench-'));
@@ -255,7 +258,9 @@ function print({ plain, fit, all, ours, reference }: Times): void {
   const lines = [
     `ResNet-50, ${images} InD + 2 × ${images} OoD images, ${trainImages} training images; ${cpus()[0]?.model.trim()}, ${threads} threads, Node ${process.versions.node}`,
     ...(reference && (PYTHON.images < images || PYTHON.train < trainImages)
-      ? [`The reference measured on ${PYTHON.images} images of each set and ${PYTHON.train} training images, scaled up.`]
+      ? [
+          `The reference measured on ${PYTHON.images} images of each set and ${PYTHON.train} training images, scaled up.`,
+        ]
       : []),
     '',
     `Plain pass of the evaluated sets, once for all detectors: ${plain.toFixed(2)} s; of the training images: ${fit.toFixed(2)} s.`,

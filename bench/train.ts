@@ -90,6 +90,7 @@ async function ours(precision: Precision): Promise<number> {
       threads,
       workers: 2,
       checkpoint: join(folder, 'checkpoint.safetensors'),
+      ranks: null,
       resume: '',
       metadata: {},
     },

@@ -1,9 +1,12 @@
+import { Writable } from 'node:stream';
 import { Progress } from './progress.js';
 
 /** What a command gets besides its flags. */
 export class CommandContext {
   readonly abort = new AbortController();
-  readonly progress = new Progress();
+  progress = new Progress();
+  /** Of a process that trains with others; before its errors. */
+  name = 'mode-ensemble';
   /** Where finished work is kept; what a stopped command tells. */
   kept: string | undefined;
   /** The exit code of a command that was stopped. */
@@ -17,6 +20,12 @@ export class CommandContext {
   get hooks() {
     const { onStage, onProgress, onEpoch, onLog } = this.progress;
     return { signal: this.signal, onStage, onProgress, onEpoch, onLog };
+  }
+
+  /** Leaves news to rank 0. */
+  beSilent(rank: number): void {
+    this.progress = new Progress(new Writable({ write: (_chunk, _encoding, done) => done() }));
+    this.name = `mode-ensemble, rank ${rank}`;
   }
 
   /** A result, on stdout. */

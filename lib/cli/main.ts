@@ -83,7 +83,7 @@ function report(error: unknown, context: CommandContext, isJson: boolean): numbe
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
   const { code, message } = explain(error, context);
   if (isJson) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
-  process.stderr.write(`mode-ensemble: ${message}\n`);
+  process.stderr.write(`${context.name}: ${message}\n`);
   if (process.env.MODE_ENSEMBLE_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   if (code === 'E_ABORTED') return context.stoppedWith;
   return code === 'E_CONFIG' ? EXIT.usage : EXIT.failed;
@@ -118,6 +118,9 @@ function handleSignals(context: CommandContext): () => void {
   };
   const signals = Object.keys(SIGNALS) as (keyof typeof SIGNALS)[];
   for (const signal of signals) process.on(signal, stop);
+  // Started as one of several ranks: who started them is gone.
+  process.once('disconnect', () => process.exit(EXIT.failed));
+  process.channel?.unref();
   // Native jobs do not keep the process alive by themselves.
   const alive = setInterval(() => {}, 2 ** 30);
   return () => {

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import type { TrainSettings } from '../config/schema.js';
@@ -10,6 +9,9 @@ import { modeFolder, weightsHash } from '../modes/find.js';
 import { checkChangeable } from '../modes/state.js';
 import { trainMode } from '../modes/train.js';
 import { overrideTransform } from '../modes/transform.js';
+import { type Launch, launchOf, threadsOf } from '../ranks/launch.js';
+import { runLocalRanks } from '../ranks/local.js';
+import { Ranks } from '../ranks/ranks.js';
 import { chooseSets, requireSuiteSize, tellIncomplete } from '../run/sets.js';
 import type { CommandContext } from './context.js';
 import {
@@ -43,6 +45,7 @@ interface Flags extends MachineFlags, SuiteFlags, TransformFlags, Partial<TrainS
   root?: string;
   skipBadImages?: true;
   allowChange?: string[];
+  ranks?: number;
   json?: true;
 }
 
@@ -70,6 +73,13 @@ export function addTrain(program: Command, context: CommandContext): void {
       'go on with a stopped training in which these differed, for instance epochs,learningRate',
       collectList,
     )
+    .addOption(
+      fieldOption(
+        '--ranks <n>',
+        'ranks',
+        'processes on this machine that share every batch; also mpirun, srun and torchrun start them',
+      ),
+    )
     .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -85,7 +95,8 @@ Examples:
 }
 
 async function train(flags: Flags, context: CommandContext): Promise<void> {
-  const { seed, skipBadImages, threads = availableParallelism(), workers = 2 } = flags;
+  const launch = launchOf();
+  const { seed, skipBadImages, threads = threadsOf(launch), workers = 2 } = flags;
   if (flags.run !== undefined && flags.out !== undefined) {
     throw new ConfigError('--out: expected either --run or --out, found both');
   }
@@ -98,6 +109,18 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   requireSuiteSize(sets, arch.id, transform, flags.crop !== undefined, { suite: '--suite', crop: '--crop' });
   const folder = flags.out ?? modeFolder(flags.run ?? DEFAULT_RUN, arch.id, seed);
   context.kept = folder;
+  checkRanks(flags, settings.batchSize, launch);
+  if (!launch && (flags.ranks ?? 1) > 1) {
+    // They say all there is to say.
+    process.exitCode = await runLocalRanks({
+      count: flags.ranks as number,
+      argv: process.argv.slice(1),
+      signal: context.signal,
+    });
+    return;
+  }
+  using ranks = launch && (await Ranks.join(launch.options));
+  if (ranks && !ranks.leads) context.beSilent(ranks.rank);
   const { onStage, ...hooks } = context.hooks;
   onStage('open data');
   const shared = { ...hooks, skipBadImages, threads, root: sets.root, allowWhole: sets.allowWhole };
@@ -107,9 +130,10 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   tellIncomplete(sets.suite?.test, testData, hooks);
   onStage(`train seed ${seed}`);
   const data = { train: trainData, test: testData };
-  const place = { threads, workers, folder, allowChange };
+  const place = { threads, workers, folder, allowChange, ranks };
   const mode = await trainMode({ arch, seed, ...data, settings, transform, ...place }, hooks);
   const { checkpoint, isNew, result, resumedAt } = mode;
+  if (ranks && !ranks.leads) return;
   if (flags.json) {
     const sha256 = await weightsHash(checkpoint, context.signal);
     context.printJson({ checkpoint, arch: arch.id, seed, isNew, sha256, resumedAt, ...result });
@@ -123,6 +147,18 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   const speed = `${duration(seconds)}, ${Math.round(imagesPerSecond)} images/s`;
   context.print(
     `${checkpoint}: test accuracy ${accuracy.toFixed(2)} % (top-5 ${top5.toFixed(2)} %), loss ${loss.toFixed(4)}, ${speed}`,
+  );
+}
+
+function checkRanks({ ranks }: Flags, batchSize: number, launch: Launch | undefined): void {
+  const { size } = launch?.options ?? { size: ranks ?? 1 };
+  if (ranks !== undefined && ranks !== size) {
+    throw new ConfigError(`--ranks: expected ${size}, as many as ${launch?.by} has started, found ${ranks}`);
+  }
+  if (batchSize % size === 0) return;
+  const near = Math.max(size, Math.round(batchSize / size) * size);
+  throw new ConfigError(
+    `--batch-size: expected a multiple of the ${size} ranks, which share it, for instance ${near}, found ${batchSize}`,
   );
 }
 

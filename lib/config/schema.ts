@@ -66,6 +66,7 @@ function triple(text: string, least?: number) {
 export const fields = {
   ...trainFields,
   ...savingFields,
+  ranks: count(),
   seed,
   seeds: seedList(1),
   width: count(),

@@ -20,6 +20,8 @@ export interface ModeSettings {
   data: string;
   train: Recipe;
   transform: TransformOptions;
+  /** Processes that shared every batch, where it was more than one: each normalised its own part. */
+  ranks?: number;
 }
 
 /** The metadata of a checkpoint, understood. */

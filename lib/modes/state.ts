@@ -21,7 +21,10 @@ const UNFINISHED = /^(state|checkpoint|epoch-\d+|log)(-\d+)?\.(safetensors|jsonl
  * same under both values.
  */
 const FIXED: readonly string[] = ['optimizer', 'decayOn', 'batchSize', 'dropout'];
-export const CHANGEABLE: readonly string[] = Object.keys(trainFields).filter((name) => !FIXED.includes(name));
+export const CHANGEABLE: readonly string[] = [
+  ...Object.keys(trainFields).filter((name) => !FIXED.includes(name)),
+  'ranks',
+];
 
 /** A change of settings in mid-training, kept in the metadata of all that is written afterwards. */
 export interface Change {
@@ -79,7 +82,7 @@ export async function findState(
 }
 
 function requireAllowed(path: string, { field, from, to }: Omit<Change, 'step'>, allowed: readonly string[]): void {
-  const setting = /^train\.([^.[]+)/.exec(field)?.[1];
+  const setting = /^(?:train\.)?([^.[]+)/.exec(field)?.[1];
   const mayChange = setting !== undefined && CHANGEABLE.includes(setting);
   if (mayChange && allowed.includes(setting)) return;
   const what = `a training with ${field} ${describe(from)} was stopped here, but ${describe(to)} is asked for now`;

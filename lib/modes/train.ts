@@ -1,20 +1,21 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { firstDifference, type Json } from '../config/canonical.js';
+import { type Difference, firstDifference, type Json } from '../config/canonical.js';
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
-import { type Recipe, type SavingSettings, splitSettings, type TrainSettings } from '../config/recipes.js';
+import { type SavingSettings, splitSettings, type TrainSettings } from '../config/recipes.js';
 import type { DataSet } from '../data/open.js';
 import type { Addon, EpochEvent, StepEvent, TrainResult, TransformOptions } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
+import type { Ranks } from '../ranks/ranks.js';
 import { archOptions, type ModeArch } from './arch.js';
 import { checkpointIn, readCheckpoint } from './find.js';
 import { recipeOptions } from './job-settings.js';
 import { openLog } from './log.js';
-import { type ModeSettings, readMetadata, writeMetadata } from './metadata.js';
-import { findState, removeStates, sweepFolder } from './state.js';
+import { type ModeMetadata, type ModeSettings, readMetadata, writeMetadata } from './metadata.js';
+import { findState, removeStates, type State, sweepFolder } from './state.js';
 
 export interface TrainModeSettings {
   arch: ModeArch;
@@ -32,6 +33,8 @@ export interface TrainModeSettings {
   folder: string;
   /** Settings (CHANGEABLE) in which a training that goes on may differ from the one that was stopped. */
   allowChange?: readonly string[] | undefined;
+  /** The processes that train this mode together, each with its own share of every batch; rank 0 alone writes files. */
+  ranks?: Ranks | undefined;
   addon?: Addon | undefined;
 }
 
@@ -51,10 +54,11 @@ export interface TrainedMode {
  * by the signal, it finishes the batch and writes down what it needs to go on.
  *
  * @throws ModeEnsembleError E_CONFIG where a mode, or the state of one, with other settings is there, E_DATA where the two
- *   sets' classes differ, E_ABORTED, E_IO, also where another process works in the folder
+ *   sets' classes differ, E_ABORTED, E_IO, also where another process works in the folder, E_DEVICE where another rank has
+ *   ended
  */
 export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}): Promise<TrainedMode> {
-  const { arch, seed, train, test, settings, threads, workers, folder, addon = getAddon() } = options;
+  const { arch, seed, train, test, settings, folder, ranks, addon = getAddon() } = options;
   requireSameClasses(train, test);
   const { recipe: whole, saving } = splitSettings(settings);
   const { dropout = arch.dropout, ...recipe } = whole;
@@ -63,84 +67,66 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
     data: train.fingerprint,
     train: recipe,
     transform: options.transform ?? arch.transform,
+    ...(ranks && { ranks: ranks.size }),
   };
-  const metadata = writeMetadata(seed, train.classes, wanted);
+  const task: Task = { wanted, metadata: writeMetadata(seed, train.classes, wanted), saving, addon };
   const checkpoint = checkpointIn(folder);
-  if (existsSync(checkpoint)) {
-    await requireSame(checkpoint, metadata, addon);
+  if (ranks && !ranks.leads) return follow(options, task, ranks, hooks);
+  const finished = async () => {
+    await requireSame(checkpoint, task.metadata, addon);
+    await ranks?.share<Told>({ finished: true });
     return { seed, checkpoint, isNew: false };
-  }
+  };
+  if (existsSync(checkpoint)) return finished();
   await makeWritableFolder(folder);
   const lock = addon.lockFile(join(folder, 'lock'));
   try {
     // Whoever held the folder before may have finished it.
-    if (existsSync(checkpoint)) return await trainMode(options, hooks);
-    return await trainHeld(options, { wanted, metadata, recipe, saving, addon }, hooks);
+    return existsSync(checkpoint) ? await finished() : await lead(options, task, hooks);
   } finally {
     lock.release();
   }
 }
 
-interface Held {
+interface Task {
   wanted: ModeSettings;
   metadata: Record<string, string>;
-  recipe: Recipe;
   saving: SavingSettings;
   addon: Addon;
 }
 
-/** Trains in a folder that no other process works in. */
-async function trainHeld(
-  { seed, train, test, threads, workers, folder, allowChange = [] }: TrainModeSettings,
-  { wanted, metadata: own, recipe, saving, addon }: Held,
-  hooks: JobHooks,
-): Promise<TrainedMode> {
+/** What rank 0 tells the others before they train. */
+type Told = { finished: true } | { finished: false; metadata: Record<string, string> };
+
+/** Trains as rank 0, or alone, in a folder that no other process works in. */
+async function lead(options: TrainModeSettings, task: Task, hooks: JobHooks): Promise<TrainedMode> {
+  const { seed, folder, allowChange = [], ranks } = options;
+  const { addon } = task;
   sweepFolder(folder);
   const checkpoint = checkpointIn(folder);
-  const state = await findState(folder, own, allowChange, addon);
+  const state = await findState(folder, task.metadata, allowChange, addon);
   const changes = state?.changes ?? [];
-  const metadata = changes.length > 0 ? { ...own, changes: JSON.stringify(changes) } : own;
+  const metadata = changes.length > 0 ? { ...task.metadata, changes: JSON.stringify(changes) } : task.metadata;
   if (state) {
     const message = `going on from step ${state.steps} (${state.path})`;
     hooks.onLog?.({ type: 'log', level: 'info', message });
   }
-  const { reportSteps, ...when } = saving;
+  await ranks?.share<Told>({ finished: false, metadata });
   const log = openLog(folder, state);
   const write = (event: StepEvent | EpochEvent) => {
     if (!log.write(event)) job.abort();
   };
-  const job = startJob(
-    (sink) =>
-      addon.train(
-        {
-          ...recipeOptions(recipe),
-          saving: { ...when, folder },
-          reportSteps,
-          arch: wanted.arch,
-          seed,
-          train: train.handle,
-          test: test.handle,
-          transform: wanted.transform,
-          threads,
-          workers,
-          checkpoint,
-          resume: state?.path ?? '',
-          metadata,
-        },
-        sink,
-      ),
-    {
-      ...hooks,
-      onStep(event) {
-        write(event);
-        hooks.onStep?.(event);
-      },
-      onEpoch(event) {
-        write(event);
-        hooks.onEpoch?.(event);
-      },
+  const job = startTraining(options, { ...task, metadata }, state, {
+    ...hooks,
+    onStep(event) {
+      write(event);
+      hooks.onStep?.(event);
     },
-  );
+    onEpoch(event) {
+      write(event);
+      hooks.onEpoch?.(event);
+    },
+  });
   try {
     const result = await job.done;
     removeStates(folder);
@@ -148,6 +134,49 @@ async function trainHeld(
   } catch (error) {
     throw log.fault ?? error;
   }
+}
+
+/** Trains as another rank. */
+async function follow(options: TrainModeSettings, task: Task, ranks: Ranks, hooks: JobHooks): Promise<TrainedMode> {
+  const { seed, folder } = options;
+  const checkpoint = checkpointIn(folder);
+  const told = await ranks.share<Told>();
+  if (told.finished) return { seed, checkpoint, isNew: false };
+  const [leader, own] = [readMetadata(told.metadata, 'rank 0'), readMetadata(task.metadata, `rank ${ranks.rank}`)];
+  if (leader?.settingsHash !== own?.settingsHash || leader?.seed !== own?.seed) {
+    const { field, a, b } = differenceOf(leader, own);
+    throw new ConfigError(
+      `rank ${ranks.rank}: expected ${field} ${describe(a)} as rank 0 has it, found ${describe(b)}`,
+    );
+  }
+  const result = await startTraining(options, { ...task, metadata: told.metadata }, undefined, hooks).done;
+  return { seed, checkpoint, isNew: true, result };
+}
+
+function startTraining(
+  { seed, train, test, threads, workers, folder, ranks }: TrainModeSettings,
+  { wanted, metadata, saving, addon }: Task,
+  state: State | undefined,
+  hooks: JobHooks,
+) {
+  const { reportSteps, ...when } = saving;
+  const options = {
+    ...recipeOptions(wanted.train),
+    saving: { ...when, folder },
+    reportSteps,
+    arch: wanted.arch,
+    seed,
+    train: train.handle,
+    test: test.handle,
+    transform: wanted.transform,
+    threads,
+    workers,
+    ranks: ranks?.handle ?? null,
+    checkpoint: checkpointIn(folder),
+    resume: state?.path ?? '',
+    metadata,
+  };
+  return startJob((sink) => addon.train(options, sink), hooks);
 }
 
 /** In-distribution labels are only comparable where both parts have the same classes. */
@@ -170,11 +199,15 @@ async function requireSame(checkpoint: string, metadata: Record<string, string>,
   }
   const wanted = readMetadata(metadata, checkpoint);
   if (there.settingsHash === wanted?.settingsHash && there.seed === wanted.seed) return;
-  const difference = firstDifference(
-    { seed: there.seed, ...(there.settings as { [key: string]: Json }) },
-    { seed: wanted?.seed ?? null, ...(wanted?.settings as { [key: string]: Json }) },
-  );
-  const { field, a, b } = difference ?? { field: 'settingsHash', a: there.settingsHash, b: wanted?.settingsHash };
+  const { field, a, b } = differenceOf(there, wanted);
   const found = `was trained with ${field} ${describe(a)}, but ${describe(b)} is asked for now`;
   throw new ConfigError(`${checkpoint}: ${found}; ${advice}`);
+}
+
+function differenceOf(a: ModeMetadata | undefined, b: ModeMetadata | undefined): Difference {
+  const whole = (mode: ModeMetadata | undefined): Json => ({
+    seed: mode?.seed ?? null,
+    ...(mode?.settings as { [key: string]: Json }),
+  });
+  return firstDifference(whole(a), whole(b)) ?? { field: 'settingsHash', a: a?.settingsHash, b: b?.settingsHash };
 }

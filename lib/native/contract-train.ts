@@ -1,6 +1,7 @@
 /** The part of the addon's contract that trains; see contract.ts. */
 import type { ArchOptions, Precision } from './contract.js';
 import type { AugmentOptions, DataHandle, DecodeMode, TransformOptions } from './contract-data.js';
+import type { RanksHandle } from './contract-processes.js';
 
 export interface OptimizerOptions {
   /** `sgd` as torch.optim.SGD, with momentum and nesterov; `adamw` as torch.optim.AdamW, with the betas and epsilon. */
@@ -52,6 +53,7 @@ export interface SavingOptions {
   stateMinutes: number;
   /** So many of the last are kept, those before the newest as `state-<steps>.safetensors`. */
   keepStates: number;
+  /** '' where no state is to be written, whatever happens. */
   folder: string;
 }
 
@@ -66,6 +68,7 @@ export interface TrainOptions {
   /** Decoded and resized images are kept for the next epoch where all of them take at most so many bytes. */
   keepDecoded: number;
   epochs: number;
+  /** Of all ranks together. */
   batchSize: number;
   optimizer: OptimizerOptions;
   schedule: ScheduleOptions;
@@ -77,6 +80,8 @@ export interface TrainOptions {
   /** Compute threads and loader threads. */
   threads: number;
   workers: number;
+  /** The processes that train together; null for one alone. All but rank 0 write no files and report no steps and epochs. */
+  ranks: RanksHandle | null;
   /** Where the trained weights go (safetensors, written whole or not at all). */
   checkpoint: string;
   /** The state of the same training to go on from; '' to begin. */

@@ -33,11 +33,13 @@ import type {
   NeighboursOptions,
   NeighboursResult,
 } from './contract-linalg.js';
+import type { JoinOptions, JoinResult, RanksHandle, ShareOptions } from './contract-processes.js';
 import type { EpochEvent, StepEvent, TrainOptions, TrainResult } from './contract-train.js';
 
 export type * from './contract-data.js';
 export type * from './contract-extract.js';
 export type * from './contract-linalg.js';
+export type * from './contract-processes.js';
 export type * from './contract-train.js';
 
 export type Precision = 'float32' | 'bfloat16';
@@ -228,6 +230,11 @@ export interface Addon {
    * ends. Throws E_IO where somebody else holds it.
    */
   lockFile(path: string): { release(): void };
+  /** Waits until all ranks are there. E_DEVICE where they do not find each other, and in all that follows where one has ended. */
+  joinRanks(options: JoinOptions, sink: (event: JobEvent) => void): NativeJob<JoinResult>;
+  shareText(options: ShareOptions, sink: (event: JobEvent) => void): NativeJob<string>;
+  /** The others notice. A second call is harmless. */
+  leaveRanks(handle: RanksHandle): void;
   openData(options: OpenDataOptions, sink: (event: JobEvent) => void): NativeJob<OpenDataResult>;
   /** Frees the set's memory once no job uses it. A second call is harmless; later use of the handle is E_CONFIG. */
   disposeData(handle: DataHandle): void;

@@ -11,7 +11,6 @@
 #include "addon/values.h"
 #include "models/registry.h"
 #include "runtime/device.h"
-#include "runtime/file_lock.h"
 
 namespace mode_ensemble::addon {
 namespace {
@@ -265,17 +264,6 @@ Napi::Value perturbed_gaussians_job(const Napi::CallbackInfo& call) {
       });
 }
 
-// Held until it is released, or until nothing in JavaScript refers to it.
-Napi::Value lock_file(const Napi::CallbackInfo& call) {
-  const auto env = call.Env();
-  if (!call[0].IsString()) throw Error(ErrorCode::config, "path: expected a string.");
-  auto held = std::make_shared<std::unique_ptr<FileLock>>(
-      std::make_unique<FileLock>(call[0].As<Napi::String>().Utf8Value()));
-  auto out = Napi::Object::New(env);
-  out["release"] = Napi::Function::New(env, [held](const Napi::CallbackInfo&) { held->reset(); }, "release");
-  return out;
-}
-
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   end_jobs_at_exit(env);
   exports["info"] = Napi::Function::New<guarded<info>>(env, "info");
@@ -284,8 +272,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
       Napi::Function::New<guarded<find_architecture_by_name>>(env, "findArchitecture");
   exports["measureArchitecture"] =
       Napi::Function::New<guarded<measure_architecture>>(env, "measureArchitecture");
-  exports["lockFile"] = Napi::Function::New<guarded<lock_file>>(env, "lockFile");
   add_data_exports(env, exports);
+  add_process_exports(env, exports);
   exports["train"] = Napi::Function::New<guarded<train_job>>(env, "train");
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");
   exports["neighbours"] = Napi::Function::New<guarded<neighbours_job>>(env, "neighbours");

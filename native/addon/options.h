@@ -28,6 +28,9 @@ DataHolder* data_holder(const Napi::Value& value);
 // Throws Error(config) where the handle is foreign or disposed of.
 std::shared_ptr<const DataSet> open_data_of(const Napi::Value& value, const std::string& field);
 
+// Null stands for a process alone. Throws Error(config).
+std::shared_ptr<Ranks> ranks_of(const Napi::Value& value, const std::string& field);
+
 TransformOptions read_transform_options(const Napi::Value& value);
 ArchOptions read_arch_options(const Napi::Value& value);
 OpenDataOptions read_open_data_options(const Napi::Value& value);

@@ -127,6 +127,7 @@ TrainOptions read_train_options(const Napi::Value& value) {
   out.precision = fields.string("precision");
   out.threads = fields.integer("threads");
   out.workers = fields.integer("workers");
+  out.ranks = ranks_of(fields.value("ranks"), "ranks");
   out.checkpoint = fields.string("checkpoint");
   out.resume = fields.string("resume");
   out.metadata = fields.dictionary("metadata");

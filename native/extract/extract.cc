@@ -5,8 +5,8 @@
 
 #include "checkpoint/weights.h"
 #include "extract/feature_file.h"
-#include "extract/graph_memory.h"
 #include "extract/passes.h"
+#include "models/graph_memory.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
 

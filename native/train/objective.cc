@@ -75,7 +75,7 @@ double mix_boxes(at::Tensor& images, RandomStream& random, double share) {
 Targets Objective::prepare(at::Tensor& images, const at::Tensor& labels, int64_t step) const {
   const bool has_mixup = options_.mixup > 0, has_cutmix = options_.cutmix > 0;
   if (!has_mixup && !has_cutmix) return {labels, {}};
-  RandomStream random(seed_, "mix", static_cast<uint64_t>(step));
+  RandomStream random(seed_, "mix", static_cast<uint64_t>(step), rank_);
   if (uniform(random) >= options_.mixProbability) return {labels, {}};
   const bool boxes = has_cutmix && (!has_mixup || uniform(random) < options_.switchProbability);
   const double drawn = beta(random, boxes ? options_.cutmix : options_.mixup);

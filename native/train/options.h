@@ -8,6 +8,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "models/registry.h"
+#include "ranks/ranks.h"
 
 namespace mode_ensemble {
 
@@ -40,7 +41,7 @@ struct SavingOptions {
   int64_t stateSteps = 0;
   double stateMinutes = 0;
   int64_t keepStates = 1;
-  std::string folder;
+  std::string folder;  // of epochs and states; empty: no state is written
 };
 
 struct TrainOptions {
@@ -52,7 +53,7 @@ struct TrainOptions {
   std::string decode;       // exact | fast
   int64_t keepDecoded = 0;  // bytes, see LoaderOptions
   int64_t epochs = 0;
-  int64_t batchSize = 0;
+  int64_t batchSize = 0;  // of all ranks together
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   ObjectiveOptions objective;
@@ -60,6 +61,7 @@ struct TrainOptions {
   int64_t reportSteps = 1;
   std::string precision;
   int64_t threads = 0, workers = 0;
+  std::shared_ptr<Ranks> ranks = one_rank();
   std::string checkpoint;
   std::string resume;  // a state to go on from; empty for none
   std::map<std::string, std::string> metadata;

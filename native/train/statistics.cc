@@ -1,6 +1,7 @@
 #include "train/statistics.h"
 
 #include <algorithm>
+#include <array>
 
 namespace mode_ensemble {
 
@@ -17,6 +18,18 @@ at::Tensor batch_sums(const at::Tensor& loss, const at::Tensor& logits, const at
 void Statistics::add(const at::Tensor& batch, int64_t rows) {
   sums.add_(batch);
   images += rows;
+}
+
+void Statistics::gather(Ranks& ranks) {
+  if (ranks.size() == 1) return;
+  std::array<double, 4> all{};
+  const auto at_hand = sums.cpu();
+  std::copy_n(at_hand.const_data_ptr<double>(), 3, all.begin());
+  all[3] = static_cast<double>(images);
+  ranks.sum(all.data(), 4);
+  const bool keeps = ranks.rank() == 0;
+  sums.copy_(keeps ? at::tensor({all[0], all[1], all[2]}, at::kDouble) : at::zeros({3}, at::kDouble));
+  images = keeps ? static_cast<int64_t>(all[3]) : 0;
 }
 
 Means Statistics::read() const {

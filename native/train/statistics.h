@@ -2,6 +2,8 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include "ranks/ranks.h"
+
 namespace mode_ensemble {
 
 struct Means {
@@ -18,6 +20,8 @@ struct Statistics {
   int64_t images = 0;
 
   void add(const at::Tensor& batch, int64_t rows);
+  // All that the ranks have goes to rank 0; the others have nothing left.
+  void gather(Ranks& ranks);
   Means read() const;  // waits for what computes; of at least one image
 };
 

@@ -1,13 +1,18 @@
 #include "train/train.h"
 
+#include <array>
 #include <cmath>
+#include <optional>
 
 #include "checkpoint/weights.h"
 #include "data/tensor_loader.h"
+#include "models/graph_memory.h"
 #include "models/network.h"
 #include "runtime/device.h"
+#include "runtime/free_memory.h"
 #include "runtime/memory.h"
 #include "runtime/random.h"
+#include "train/gradients.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -24,6 +29,9 @@ void check(const TrainOptions& options) {
   if (options.epochs < 1) fail("epochs: expected at least 1, found " + std::to_string(options.epochs) + ".");
   if (options.batchSize < 1)
     fail("batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
+  if (options.batchSize % options.ranks->size() != 0)
+    fail("batchSize: expected a multiple of the " + std::to_string(options.ranks->size()) +
+         " ranks, which share it, found " + std::to_string(options.batchSize) + ".");
   if (options.schedule.cooldownEpochs >= options.epochs || options.schedule.warmupEpochs > options.epochs)
     fail("warmupEpochs, cooldownEpochs: expected no more warm-up than the " + std::to_string(options.epochs) +
          " epochs and less cool-down, found " + std::to_string(options.schedule.warmupEpochs) + " and " +
@@ -39,11 +47,32 @@ void check(const TrainOptions& options) {
   }
 }
 
+// Linux gives memory that it does not have and kills whoever uses it; so this is said before.
+void check_memory(const TrainOptions& options) {
+  const int64_t there = free_memory();
+  if (there == 0) return;
+  const int64_t images = std::min(options.batchSize, options.train->reader->size()) / options.ranks->size();
+  const double an_image =
+      static_cast<double>(bytes_for_backward(options.arch, options.transform.crop, options.precision));
+  if (an_image * static_cast<double>(images) <= static_cast<double>(there)) return;
+  const auto gibibytes = [](double bytes) {
+    return std::to_string(std::llround(bytes / (1 << 30))) + " GiB";
+  };
+  throw Error(ErrorCode::memory,
+              "batchSize: a step of " + std::to_string(images) + " images takes more than " +
+                  gibibytes(an_image * static_cast<double>(images)) + " of memory, and " +
+                  gibibytes(static_cast<double>(there)) + " are free; at most " +
+                  std::to_string(static_cast<int64_t>(static_cast<double>(there) / an_image)) +
+                  " might fit.");
+}
+
 LoaderOptions loader_options(const TrainOptions& options, const Network& network) {
   LoaderOptions loader;
   loader.prepare.transform = options.transform;
   loader.prepare.type = pixel_type_of(options.precision, network.begins_with_convolution());
-  loader.batchSize = options.batchSize;
+  loader.batchSize = options.batchSize / options.ranks->size();
+  loader.sampler.rank = options.ranks->rank();
+  loader.sampler.ranks = options.ranks->size();
   loader.workers = options.workers;
   loader.keepDecoded = static_cast<uint64_t>(options.keepDecoded);
   return loader;
@@ -59,6 +88,7 @@ LoaderOptions training_loader_options(const TrainOptions& options, const Network
   loader.prepare.seed = loader.sampler.seed = static_cast<uint64_t>(options.seed);
   loader.prepare.epoch = loader.sampler.epoch = static_cast<uint64_t>(position.epoch);
   loader.sampler.shuffle = true;
+  loader.sampler.evenShards = true;
   return loader;
 }
 
@@ -72,14 +102,23 @@ class Trainer {
   Trainer(const TrainOptions& options, JobContext& context)
       : options_(options),
         context_(context),
+        ranks_(*options.ranks),
         seed_(static_cast<uint64_t>(options.seed)),
         network_(make_network(options.arch, {Init::seeded, seed_})),
-        objective_(options.objective, seed_, options.arch.classes),
+        objective_(options.objective, seed_, ranks_.rank(), options.arch.classes),
         state_(options.saving.folder, options.saving.keepStates) {
     network_->to_channels_last();
     network_->require_gradients(true);
     optimizer_ = make_optimizer(options.optimizer, *network_);
     if (!options.resume.empty()) position_ = state_.load(options.resume, *network_, *optimizer_);
+    if (ranks_.size() > 1) {
+      begin_together();
+      gradients_.emplace(options.ranks, *network_);
+    }
+    if (position_.epoch >= options.epochs)
+      throw Error(ErrorCode::config, "epochs: expected more than the " + std::to_string(position_.epoch) +
+                                         " that " + options.resume + " has behind it, found " +
+                                         std::to_string(options.epochs) + ".");
   }
 
   TrainResult run() {
@@ -89,27 +128,33 @@ class Trainer {
     for (; position_.epoch < options_.epochs; next_epoch()) {
       const int64_t before = position_.epoch_sums.images;
       const Times times = train_epoch();
-      const auto trained = position_.epoch_sums.read();
+      position_.epoch_sums.gather(ranks_);
+      if (leads() && position_.epoch_sums.images == 0)
+        throw Error(ErrorCode::data, "No image of the training data could be read.");
+      const int64_t trained_now = position_.epoch_sums.images - before;
       const auto start = Clock::now();
-      const Means tested = test();
+      const auto tested = test();
       training_seconds += times.seconds;
-      images += position_.epoch_sums.images - before;
-      result.loss = trained.loss;
-      result.accuracy = tested.top1;
-      result.top5 = tested.top5;
+      images += trained_now;
       const double seconds = times.seconds + seconds_since(start);
       result.seconds += seconds;
-      const double speed =
-          static_cast<double>(position_.epoch_sums.images - before) / std::max(times.seconds, 1e-9);
-      report_epoch(trained, tested, times, seconds, speed);
+      if (!leads()) continue;
+      const Means trained = position_.epoch_sums.read(), means = tested.read();
+      result.loss = trained.loss;
+      result.accuracy = means.top1;
+      result.top5 = means.top5;
+      const double speed = static_cast<double>(trained_now) / std::max(times.seconds, 1e-9);
+      report_epoch(trained, means, times, seconds, speed);
       save_epoch();
     }
     result.imagesPerSecond = static_cast<double>(images) / std::max(training_seconds, 1e-9);
-    save_weights(*network_, options_.checkpoint, options_.metadata);
+    if (leads()) save_weights(*network_, options_.checkpoint, options_.metadata);
     return result;
   }
 
  private:
+  // Rank 0 reports, and writes files.
+  bool leads() const { return ranks_.rank() == 0; }
   double rate() const { return learning_rate(options_.schedule, position_.epoch, options_.epochs); }
 
   void next_epoch() {
@@ -133,42 +178,56 @@ class Trainer {
       if (!loader.next(batch)) break;
       const double waited = seconds_since(asked);
       times.waited += waited, since.waited += waited;
-      const int64_t rows = batch.images.size(0);
       ++position_.batches;
-      if (rows > 0) {
-        const auto sums = step(batch);
-        position_.epoch_sums.add(sums, rows);
-        window.add(sums, rows);
-        ++position_.steps;
-        meter.add(rows);
-      }
-      const bool is_last = position_.batches == batches;
-      if (window.images > 0 && (is_last || position_.batches % options_.reportSteps == 0)) {
+      step(batch);
+      meter.add(batch.images.size(0) * ranks_.size());
+      if (position_.batches == batches || position_.batches % options_.reportSteps == 0) {
         since.seconds = seconds_since(window_start);
-        report_step(window, since, batches);
+        window.gather(ranks_);
+        if (window.images > 0) report_step(window, since, batches);
         window = {}, since = {};
         window_start = Clock::now();
       }
       save_state_if_due();
     }
     times.seconds = seconds_since(start);
-    if (position_.epoch_sums.images == 0)
-      throw Error(ErrorCode::data, "No image of the training data could be read.");
     return times;
   }
 
-  // Forward, backward, and the weights' move; what batch_sums gives.
-  at::Tensor step(Batch& batch) {
+  // Forward, backward, and the weights' move; of all ranks together.
+  void step(Batch& batch) {
+    const int64_t rows = batch.images.size(0);
+    const auto full = static_cast<float>(options_.batchSize / ranks_.size());
+    votes_ = {static_cast<float>(rows) / full, context_.aborted() ? 1.0f : 0.0f,
+              leads() && minutes_are_over() ? 1.0f : 0.0f};
+    if (gradients_) gradients_->begin(votes_);
+    if (rows > 0) {
+      const auto sums = backward(batch);
+      position_.epoch_sums.add(sums, rows);
+      position_.window.add(sums, rows);
+    }
+    if (gradients_) votes_ = gradients_->finish();
+    if (votes_.share == 0) return;  // nobody has an image
+    optimizer_->step(rate());
+    ++position_.steps;
+  }
+
+  // Gives what batch_sums gives.
+  at::Tensor backward(Batch& batch) {
     const auto targets = objective_.prepare(batch.images, batch.labels, position_.steps);
-    network_->seed_dropout(RandomStream(seed_, "dropout", static_cast<uint64_t>(position_.steps)).next());
+    const auto at_step = static_cast<uint64_t>(position_.steps), rank = static_cast<uint64_t>(ranks_.rank());
+    network_->seed_dropout(RandomStream(seed_, "dropout", at_step, rank).next());
     at::Tensor logits, loss;
     {
       const Autocast autocast(options_.precision);
       logits = network_->forward(batch.images, true, {}).logits.to(at::kFloat);
       loss = objective_.loss(logits, targets);
     }
-    loss.backward();
-    optimizer_->step(rate());
+    // A rank with fewer images counts for less.
+    if (gradients_ && votes_.share != 1)
+      (loss * votes_.share).backward();
+    else
+      loss.backward();
     return batch_sums(loss, logits, targets.labels);
   }
 
@@ -182,14 +241,19 @@ class Trainer {
                  metadata);
   }
 
+  bool minutes_are_over() const {
+    const double minutes = options_.saving.stateMinutes;
+    return minutes > 0 && seconds_since(saved_) >= 60 * minutes;
+  }
+
   // What goes on from here is as good as the training itself: every n steps, every few minutes, and when it
   // is stopped.
   void save_state_if_due() {
-    const bool stopped = context_.aborted();
-    const auto& [save_epochs, steps, minutes, keep, folder] = options_.saving;
-    const bool due =
-        (steps > 0 && position_.steps % steps == 0) || (minutes > 0 && seconds_since(saved_) >= 60 * minutes);
-    if (stopped || due) save_state();
+    const auto& saving = options_.saving;
+    const bool stopped = votes_.stop > 0 || (ranks_.size() == 1 && context_.aborted());
+    const bool due = saving.stateSteps > 0 && position_.steps % saving.stateSteps == 0;
+    if ((stopped || due || votes_.save > 0) && !saving.folder.empty()) save_state();
+    if (stopped && saving.folder.empty()) throw Error(ErrorCode::aborted, "The job was stopped.");
     if (stopped)
       throw Error(ErrorCode::aborted, "The training was stopped at step " + std::to_string(position_.steps) +
                                           ", from which it can go on.");
@@ -197,7 +261,9 @@ class Trainer {
 
   void save_state() {
     saved_ = Clock::now();
-    if (position_.steps == state_.saved_steps()) return;
+    position_.epoch_sums.gather(ranks_);
+    position_.window.gather(ranks_);
+    if (!leads() || position_.steps == state_.saved_steps()) return;
     // A state that cannot be trained from must not take the place of one that can.
     for (const auto& weight : network_->weights())
       if (weight.tensor.is_floating_point() && !at::isfinite(weight.tensor).all().item<bool>())
@@ -205,23 +271,53 @@ class Trainer {
     state_.save(*network_, *optimizer_, position_, options_.metadata);
   }
 
-  Means test() {
+  // What rank 0 begins with, for all: weights, and where it goes on, that too.
+  void begin_together() {
+    std::array<int64_t, 4> numbers{!options_.resume.empty(), position_.epoch, position_.batches,
+                                   position_.steps};
+    ranks_.broadcast(numbers.data(), sizeof numbers);
+    position_.epoch = numbers[1], position_.batches = numbers[2], position_.steps = numbers[3];
+    share_weights();
+    if (numbers[0] == 0) return;
+    for (const auto& kept : optimizer_->memory()) share(kept.tensor);
+  }
+
+  void share_weights() {
+    for (const auto& weight : network_->weights()) share(weight.tensor);
+  }
+
+  // Dense, and in the same order on all ranks.
+  void share(const at::Tensor& tensor) {
+    ranks_.broadcast(tensor.data_ptr(), static_cast<int64_t>(tensor.nbytes()));
+  }
+
+  Statistics test() {
     const c10::NoGradGuard no_grad;
-    TensorLoader loader(options_.test, loader_options(options_, *network_));
-    ProgressMeter meter(context_, "test", options_.test->reader->size());
+    // Running statistics are rank 0's, as in PyTorch's DistributedDataParallel.
+    if (ranks_.size() > 1) share_weights();
+    const auto settings = loader_options(options_, *network_);
+    TensorLoader loader(options_.test, settings);
+    const int64_t size = options_.test->reader->size();
+    ProgressMeter meter(context_, "test", size);
     Batch batch;
     Statistics sums;
-    while (loader.next(batch)) {
-      if (context_.aborted()) save_state_if_due();
+    // Ranks may have a batch more or less than others; they look together whether to stop.
+    const int64_t most = (size + ranks_.size() - 1) / ranks_.size();
+    for (int64_t done = 0; done < most; done += settings.batchSize) {
+      votes_.stop = context_.aborted() ? 1.0f : 0.0f;
+      ranks_.sum(&votes_.stop, 1);
+      if (votes_.stop > 0) save_state_if_due();
+      if (!loader.next(batch)) continue;
       const int64_t rows = batch.images.size(0);
       if (rows == 0) continue;
       const Autocast autocast(options_.precision);
       const auto logits = network_->forward(batch.images, false, {}).logits.to(at::kFloat);
       sums.add(batch_sums(at::cross_entropy_loss(logits, batch.labels), logits, batch.labels), rows);
-      meter.add(rows);
+      meter.add(rows * ranks_.size());
     }
-    if (sums.images == 0) throw Error(ErrorCode::data, "No image of the test data could be read.");
-    return sums.read();
+    sums.gather(ranks_);
+    if (leads() && sums.images == 0) throw Error(ErrorCode::data, "No image of the test data could be read.");
+    return sums;
   }
 
   [[noreturn]] void throw_not_finite(const std::string& what) const {
@@ -273,6 +369,7 @@ class Trainer {
 
   const TrainOptions& options_;
   JobContext& context_;
+  Ranks& ranks_;
   uint64_t seed_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Optimizer> optimizer_;
@@ -280,6 +377,8 @@ class Trainer {
   StateFile state_;
   Clock::time_point saved_ = Clock::now();
   Position position_;
+  Votes votes_;
+  std::optional<Gradients> gradients_;  // where there are other ranks
 };
 
 }  // namespace
@@ -288,6 +387,7 @@ TrainResult train(const TrainOptions& options, JobContext& context) {
   check(options);
   use_threads(options.threads);
   const MemoryReuse reuse;
+  check_memory(options);
   return Trainer(options, context).run();
 }
 

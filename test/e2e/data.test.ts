@@ -241,7 +241,10 @@ describe('eval-ood --suite', { skip }, () => {
       assert.equal(await run.ended, ending, run.stderr());
       leavesNothing(run.child);
       if (signal === 'SIGKILL') return;
-      assert.match(run.stderr(), /\nmode-ensemble: stopped; what was finished is kept in .*features-SIGINT\n$/);
+      assert.match(
+        run.stderr(),
+        /\nmode-ensemble: stopped; what was finished is kept in .*features-SIGINT; the same command goes on from there\n$/,
+      );
       const kept = readdirSync(features).map((name) => [name, statSync(join(features, name)).mtimeMs] as const);
       assert.ok(kept.length > 0 && kept.length < 4);
       assert.ok(kept.every(([name]) => name.endsWith('.safetensors')));

@@ -122,7 +122,9 @@ describe('run', () => {
     assert.match(stderr, /mode-ensemble: stopped; what was finished is kept in stop/);
     assert.ok(readFileSync(checkpoint).equals(bytes));
     assert.deepEqual(
-      readdirSync(join(folder, 'stop/modes/cifar-resnet18-w4/seed-2')).filter((name) => name !== 'log.jsonl'),
+      readdirSync(join(folder, 'stop/modes/cifar-resnet18-w4/seed-2')).filter(
+        (name) => !['log.jsonl', 'state.safetensors'].includes(name),
+      ),
       [],
     );
     const again = JSON.parse(cli('run', join(folder, 'stop2.yaml'), '--json').stdout);

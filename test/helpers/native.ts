@@ -70,6 +70,7 @@ export function trainOptions(
     threads: 2,
     workers: 1,
     checkpoint,
+    ranks: null,
     resume: '',
     metadata: { made: 'test' },
     ...overrides,

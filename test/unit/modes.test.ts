@@ -89,6 +89,7 @@ test('native code gets every setting under its own name', async () => {
     },
     objective: { labelSmoothing: 0, mixup: 0, cutmix: 0, mixProbability: 1, switchProbability: 0.5 },
     saving: { saveEpochs: 0, stateSteps: 0, stateMinutes: 10, keepStates: 1, folder: options.folder },
+    ranks: null,
     resume: '',
     reportSteps: 50,
     precision: 'float32',

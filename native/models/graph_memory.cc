@@ -1,4 +1,4 @@
-#include "extract/graph_memory.h"
+#include "models/graph_memory.h"
 
 #include <ATen/record_function.h>
 
@@ -38,6 +38,13 @@ class OutputMeter {
     for (size_t i = weights_; i < kept_.size(); ++i) sum += kept_[i].nbytes();
     return static_cast<int64_t>(sum);
   }
+  // Of what others still hold.
+  int64_t bytes_held() const {
+    size_t sum = 0;
+    for (size_t i = weights_; i < kept_.size(); ++i)
+      if (kept_[i].use_count() > 1) sum += kept_[i].nbytes();
+    return static_cast<int64_t>(sum);
+  }
 
  private:
   static std::unique_ptr<at::ObserverContext> started(const at::RecordFunction&) { return nullptr; }
@@ -73,6 +80,21 @@ int64_t most_images_with_graph(Network& network, int64_t side, const std::string
   const OutputMeter meter(network);
   network.forward(image, /*training=*/false, {.stages = true});
   return std::max<int64_t>(1, kGraphBytes / std::max<int64_t>(1, meter.bytes()));
+}
+
+int64_t bytes_for_backward(const ArchOptions& arch, int64_t side, const std::string& precision) {
+  // A network of its own: the pass changes running statistics.
+  const auto network = make_network(arch, {Init::empty});
+  for (const auto& weight : network->weights()) weight.tensor.zero_();
+  network->to_channels_last();
+  network->require_gradients(true);
+  // Two: some norms refuse to see one number a channel.
+  constexpr int64_t kImages = 2;
+  const auto images = at::zeros({kImages, 3, side, side}).contiguous(at::MemoryFormat::ChannelsLast);
+  const Autocast autocast(precision);
+  const OutputMeter meter(*network);
+  const auto result = network->forward(images, /*training=*/true, {});
+  return meter.bytes_held() / kImages;
 }
 
 }  // namespace mode_ensemble
