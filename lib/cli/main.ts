@@ -113,7 +113,8 @@ function handleSignals(context: CommandContext): () => void {
   const stop = (signal: NodeJS.Signals) => {
     context.stoppedWith = SIGNALS[signal as keyof typeof SIGNALS];
     if (context.signal.aborted) process.exit(context.stoppedWith);
-    context.progress.line('stopping; once more to stop at once');
+    // One of several ranks is told by who started it.
+    if (!process.connected) context.progress.line('stopping; once more to stop at once');
     context.abort.abort();
   };
   const signals = Object.keys(SIGNALS) as (keyof typeof SIGNALS)[];

@@ -112,11 +112,12 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   checkRanks(flags, settings.batchSize, launch);
   if (!launch && (flags.ranks ?? 1) > 1) {
     // They say all there is to say.
-    process.exitCode = await runLocalRanks({
+    const code = await runLocalRanks({
       count: flags.ranks as number,
       argv: process.argv.slice(1),
       signal: context.signal,
     });
+    process.exitCode = context.signal.aborted && code !== 0 ? context.stoppedWith : code;
     return;
   }
   using ranks = launch && (await Ranks.join(launch.options));

@@ -40,8 +40,10 @@ export async function runLocalRanks({ count, argv, signal }: LocalRanks): Promis
     if (first.code !== 0) endAll(children);
     const all = await Promise.all(ends);
     const failed = first.code === 0 ? all.find(({ code }) => code !== 0) : first;
-    if (failed && failed.rank > 0) process.stderr.write(`${failed.said}\n`);
-    return failed?.code ?? 0;
+    // A rank that was stopped has told the others, and rank 0 tells it to the user.
+    const isStopped = signal.aborted || all[0]?.code === 130 || all[0]?.code === 143;
+    if (failed && !isStopped && failed.said !== '') process.stderr.write(`${failed.said}\n`);
+    return (isStopped ? all[0]?.code : failed?.code) ?? 0;
   } finally {
     signal.removeEventListener('abort', stop);
   }
@@ -50,7 +52,7 @@ export async function runLocalRanks({ count, argv, signal }: LocalRanks): Promis
 interface End {
   rank: number;
   code: number;
-  /** The last line on its standard error. */
+  /** The last line on its standard error, where nobody has seen it. */
   said: string;
 }
 
@@ -60,9 +62,9 @@ async function ended(child: ChildProcess, rank: number): Promise<End> {
     said = `${said}${chunk}`.slice(-4000);
   });
   const [code, killed] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  const last = said.trimEnd().split('\n').at(-1) ?? '';
   if (killed) return { rank, code: 1, said: `mode-ensemble: rank ${rank} was ended by ${killed}` };
-  return { rank, code: code ?? 1, said: last || `mode-ensemble: rank ${rank} ended with code ${code}` };
+  // Rank 0 has said it itself.
+  return { rank, code: code ?? 1, said: said.trimEnd().split('\n').at(-1) ?? '' };
 }
 
 /** Waits for ever for those that end well, so that a race is won by the first that fails; the last to end well ends it. */

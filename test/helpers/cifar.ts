@@ -25,8 +25,26 @@ export function syntheticRecords(count: number): Uint8Array {
 
 /** A CIFAR-10 folder in the official binary layout. */
 export function writeCifar(folder: string, train: number, test = train): string {
+  return writeRecords(folder, syntheticRecords(train), syntheticRecords(test));
+}
+
+/** The same of pixels [N, 32, 32, 3], of which image i is of class i % 10; the first ten are the test data. */
+export function writeCifarOf(folder: string, pixels: Uint8Array): string {
+  const count = pixels.length / (3 * PLANE);
+  const records = new Uint8Array(count * (1 + 3 * PLANE));
+  for (let i = 0; i < count; i++) {
+    const at = i * (1 + 3 * PLANE);
+    records[at] = i % 10;
+    for (let j = 0; j < 3 * PLANE; j++) {
+      records[at + 1 + j] = pixels[i * 3 * PLANE + (j % PLANE) * 3 + Math.floor(j / PLANE)] as number;
+    }
+  }
+  return writeRecords(folder, records, records.subarray(0, 10 * (1 + 3 * PLANE)));
+}
+
+function writeRecords(folder: string, train: Uint8Array, test: Uint8Array): string {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'data_batch_1.bin'), syntheticRecords(train));
-  writeFileSync(join(folder, 'test_batch.bin'), syntheticRecords(test));
+  writeFileSync(join(folder, 'data_batch_1.bin'), train);
+  writeFileSync(join(folder, 'test_batch.bin'), test);
   return folder;
 }
