@@ -39,6 +39,10 @@ const RESIZED: AugmentOptions = {
   scale: [0.08, 1],
   ratio: [3 / 4, 4 / 3],
   flip: true,
+  randAugment: 0,
+  randAugmentOps: 2,
+  randAugmentNoise: 0.5,
+  erasing: 0,
 };
 const PADDED: AugmentOptions = { ...RESIZED, crop: 'padded', cropPadding: 4 };
 

@@ -9,12 +9,9 @@
  * peak the multiply-adds of a plain forward pass would take. `--compiled` adds torch.compile with freezing, which takes minutes.
  * Without a Python that has torch, ours alone.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { openData } from '../lib/data/open.js';
 import { PLAIN } from '../lib/features/index.js';
@@ -22,6 +19,7 @@ import { archOptions, resolveArch } from '../lib/modes/arch.js';
 import type { ArchOptions, Precision } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
 import { initWeights } from '../test/helpers/networks.js';
+import { median, show, startPython } from './python.js';
 
 const { values } = parseArgs({
   options: {
@@ -59,33 +57,10 @@ const WAYS: Record<Precision, readonly string[]> = {
   bfloat16: ['reference', 'autocast', ...(values.compiled ? ['compiled-bfloat16'] : [])],
 };
 
-const sorted = (numbers: readonly number[]): number[] => [...numbers].sort((a, b) => a - b);
-const median = (numbers: readonly number[]): number => sorted(numbers)[numbers.length >> 1] ?? Number.NaN;
-const show = (value: number): string => value.toFixed(value < 100 ? 1 : 0);
-
-/** Images of noise and labels as npy files: nothing is decoded. */
-function writeImages(size: number, count: number): string {
-  const header = (descr: string, shape: string) => {
-    const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
-    const padded = `${text}${' '.repeat((64 - ((11 + text.length) % 64)) % 64)}\n`;
-    const start = Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length & 255, padded.length >> 8]);
-    return Buffer.concat([start, Buffer.from(padded, 'latin1')]);
-  };
-  const pixels = Buffer.alloc(count * size * size * 3);
-  let state = 1;
-  for (let i = 0; i < pixels.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    pixels[i] = state >>> 24;
-  }
-  const path = join(folder, `images-${size}-${count}.npy`);
-  writeFileSync(path, Buffer.concat([header('|u1', `(${count}, ${size}, ${size}, 3)`), pixels]));
-  return path;
-}
-
 /** Images per second of one extraction. */
 async function ours(arch: ArchOptions, checkpoint: string, precision: Precision, given: Case): Promise<number> {
   const count = given.batch * 4;
-  using set = await openData(`npy:${writeImages(given.size, count)}`);
+  using set = await openData(`made-up:${given.size}/${given.classes}/${count}?split=train`);
   const path = join(folder, 'features.safetensors');
   const outputs = [{ pass: PLAIN, path, storage: 'float32' as const, metadata: {} }];
   const transform = {
@@ -114,24 +89,7 @@ interface Answer {
   torch: string;
 }
 
-/** The script, which answers one question at a time. */
-function startPython() {
-  const found = spawnSync(values.python, ['-c', 'import torch']);
-  if (found.status !== 0) return undefined;
-  const script = join(import.meta.dirname, '../../bench/extract.py');
-  const child = spawn(values.python, [script, String(threads)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout });
-  return {
-    async ask(question: object): Promise<Answer> {
-      const line = once(lines, 'line');
-      child.stdin.write(`${JSON.stringify(question)}\n`);
-      return JSON.parse((await line)[0]) as Answer;
-    },
-    end: () => child.stdin.end(),
-  };
-}
-
-const python = startPython();
+const python = startPython(values.python, 'extract.py', String(threads));
 console.log(
   `${cpus()[0]?.model}, ${threads} threads, LibTorch ${addon.info().libtorch}, Node ${process.versions.node}`,
 );
@@ -151,7 +109,7 @@ try {
         speeds.get('ours')?.push(await ours(arch, checkpoint, precision, given));
         for (const way of python ? ways : []) {
           const { size, classes, batch } = given;
-          const answer = await python?.ask({ arch: name, size, classes, batch, way, rounds: 3 });
+          const answer = await python?.ask<Answer>({ arch: name, size, classes, batch, way, rounds: 3 });
           speeds.get(way)?.push(answer?.imagesPerSecond ?? Number.NaN);
           if (way !== 'reference') gemm = answer?.gemm ?? Number.NaN;
         }

@@ -1,5 +1,11 @@
-"""Python PyTorch's training speed for bench/train.ts: CIFAR ResNet-18 on tensors that lie in memory (no loader), eager,
-channels-last, batch 128, SGD. Prints one line of JSON: images per second (the median of the steps after the first) and GEMM peak."""
+"""Python PyTorch's training speed for bench/train.ts: eager, SGD, on tensors that lie in memory (no loader). Reads from standard input
+one JSON line a measurement ({"arch", "size", "classes", "batch", "way", "steps"}) and answers each with a line: images per second (the
+median of the steps after the first), and GEMM peak of the way's type. Ways:
+
+reference        float32, NCHW: as the paper's code trains
+channels-last    float32, channels-last
+autocast         channels-last under bfloat16 autocast
+"""
 
 import json
 import pathlib
@@ -25,27 +31,33 @@ def gemm_peak(dtype):
     return 2 * n**3 / min(times) / 1e9
 
 
-def main(precision, width, steps, threads):
-    torch.set_num_threads(threads)
-    gemm = gemm_peak(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+def measure(arch, size, classes, batch, way, steps):
+    half = way == "autocast"
     torch.manual_seed(0)
-    net = build("cifar-resnet18", width).to(memory_format=torch.channels_last)
-    sgd = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
-    x = torch.randn(128, 3, 32, 32).to(memory_format=torch.channels_last)
-    y = torch.randint(0, 10, (128,))
+    net = build(arch, classes=classes)
+    x, y = torch.randn(batch, 3, size, size), torch.randint(0, classes, (batch,))
+    if way != "reference":
+        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    sgd = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
     times = []
     for _ in range(steps + 1):
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             loss = F.cross_entropy(net(x)[0], y)
         sgd.zero_grad()
         loss.backward()
         sgd.step()
+        loss.item()
         times.append(time.perf_counter() - start)
     times = sorted(times[1:])
-    speed = 128 / times[len(times) // 2]
-    print(json.dumps({"imagesPerSecond": speed, "gemm": gemm, "torch": torch.__version__}))
+    return {
+        "imagesPerSecond": batch / times[len(times) // 2],
+        "gemm": gemm_peak(torch.bfloat16 if half else torch.float32),
+        "torch": torch.__version__,
+    }
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    torch.set_num_threads(int(sys.argv[1]))
+    for line in sys.stdin:
+        print(json.dumps(measure(**json.loads(line))), flush=True)

@@ -1,146 +1,146 @@
 /**
- * Training speed, ours (loader, augmentation and all) and Python PyTorch's (tensors in memory) in turn:
+ * Training speed, ours (loader, augmentation and all) and Python PyTorch's (tensors in memory, no loader) in turn on the same machine:
  *
- *   npm run bench:train -- [--width 64] [--rounds 3] [--python python3]
+ *   npm run bench:train -- [--networks cifar-resnet18,wrn-28-10,resnet50,densenet121] [--precisions bfloat16,float32] [--rounds 3]
+ *     [--python python3]
  *
- * Without a Python that has torch, ours alone. Prints the median of the rounds and the ratio.
+ * Each round takes a few steps, the first of which does not count. Prints images per second (the median of the rounds), the ratios to
+ * Python's ways (bench/train.py), and which share of the GEMM peak the multiply-adds take. Without a Python that has torch, ours alone.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { resolveArch } from '../lib/modes/arch.js';
-import type { DataHandle, EpochEvent, Precision } from '../lib/native/contract.js';
+import { openData } from '../lib/data/open.js';
+import { archOptions, resolveArch } from '../lib/modes/arch.js';
+import type { Precision, StepEvent } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
 import { recipe, UNSAVED } from '../test/helpers/native.js';
-
-const BATCH = 128;
-const STEPS = 10;
+import { median, show, startPython } from './python.js';
 
 const { values } = parseArgs({
   options: {
-    width: { type: 'string', default: '64' },
+    networks: { type: 'string', default: 'cifar-resnet18,wrn-28-10,resnet50,densenet121' },
+    precisions: { type: 'string', default: 'bfloat16,float32' },
     rounds: { type: 'string', default: '3' },
     python: { type: 'string', default: 'python3' },
   },
 });
-const width = Number(values.width);
 const rounds = Number(values.rounds);
 const threads = availableParallelism();
 const addon = getAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-bench-'));
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
+interface Case {
+  /** Multiply-adds of one image's forward pass, in 10⁹; a training step takes three times as many. */
+  gmac: number;
+  classes: number;
+  size: number;
+  batch: number;
+  /** That count, behind one that does not. */
+  steps: number;
+  /** Asked of ours in bfloat16: at least so many times the reference's loop. */
+  target: number;
 }
 
-/**
- * GFLOP of an image's training step in the convolutions: two operations a multiply-add; forward, gradient of the input
- * and gradient of the weights cost the same (the stem has no gradient of its input).
- */
-function trainingGflop(w: number): number {
-  let total = 2 * (2 * 32 * 32 * 9 * 3 * w);
-  let inputs = w;
-  for (let layer = 0, side = 32; layer < 4; layer++) {
-    const outputs = w << layer;
-    if (layer > 0) side /= 2;
-    const pixels = side * side;
-    const shortcut = layer > 0 ? inputs * outputs : 0;
-    total += 3 * 2 * pixels * (9 * inputs * outputs + shortcut + 3 * 9 * outputs * outputs);
-    inputs = outputs;
-  }
-  return total / 1e9;
+const CASES: Record<string, Case> = {
+  'cifar-resnet18': { gmac: 0.556, classes: 10, size: 32, batch: 128, steps: 8, target: 2.4 },
+  'wrn-28-10': { gmac: 5.25, classes: 10, size: 32, batch: 64, steps: 3, target: 1.8 },
+  resnet50: { gmac: 4.09, classes: 1000, size: 224, batch: 32, steps: 4, target: 2.4 },
+  densenet121: { gmac: 2.83, classes: 1000, size: 224, batch: 32, steps: 4, target: 2.1 },
+};
+
+interface Way {
+  name: string;
+  /** At least so many times as fast, where that is asked for. */
+  asked?: (given: Case) => number;
 }
 
-/** CIFAR-10 records with pixels from a linear congruential generator. */
-function writeData(): void {
-  const records = Buffer.alloc(BATCH * STEPS * 3073);
-  let state = 1;
-  for (let i = 0; i < records.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    records[i] = i % 3073 === 0 ? (i / 3073) % 10 : state >>> 24;
-  }
-  writeFileSync(join(folder, 'data_batch_1.bin'), records);
-  writeFileSync(join(folder, 'test_batch.bin'), records.subarray(0, 3073));
-}
+/** Python's ways beside each of our precisions. */
+const WAYS: Record<Precision, readonly Way[]> = {
+  bfloat16: [
+    { name: 'reference', asked: ({ target }) => target },
+    { name: 'autocast', asked: () => 1 },
+  ],
+  float32: [{ name: 'reference' }, { name: 'channels-last', asked: () => 1.15 }],
+};
 
-function open(split: string): Promise<{ handle: DataHandle }> {
-  return addon.openData(
-    { reader: 'cifar10', path: folder, split, labels: '', root: '', cache: '', threads: 1, skipBadImages: false },
-    () => {},
-  ).done;
-}
-
-/** The first epoch is warm-up; images per second of the second. */
-async function ours(precision: Precision): Promise<number> {
-  const [train, test] = [await open('train'), await open('test')];
-  const epochs: EpochEvent[] = [];
+/** Images per second: the median of the steps after the first. */
+async function ours(name: string, precision: Precision, given: Case): Promise<number> {
+  const { size, classes, batch, steps } = given;
+  using train = await openData(`made-up:${size}/${classes}/${batch * (steps + 1)}?split=train`);
+  using test = await openData(`made-up:${size}/${classes}/10?split=test`);
+  const plan = resolveArch(name);
+  const speeds: number[] = [];
   const job = addon.train(
     {
-      arch: { name: 'cifar-resnet18', width, classes: 10, dropout: 0 },
+      arch: archOptions(plan, classes),
       seed: 0,
       train: train.handle,
       test: test.handle,
-      transform: resolveArch('cifar-resnet18').transform,
-      ...recipe({ epochs: 2, batchSize: BATCH, learningRate: 0.1, weightDecay: 1e-4, precision }),
+      transform: { ...plan.transform, resize: size, fit: 'both', crop: size },
+      ...recipe({ epochs: 1, batchSize: batch, learningRate: 0.01, weightDecay: 1e-4, precision }),
       saving: UNSAVED,
-      reportSteps: STEPS,
+      reportSteps: 1,
       threads,
-      workers: 2,
-      checkpoint: join(folder, 'checkpoint.safetensors'),
+      workers: threads,
       ranks: null,
+      checkpoint: join(folder, 'checkpoint.safetensors'),
+      evaluate: false,
       resume: '',
       metadata: {},
     },
-    (event) => {
-      if (event.type === 'epoch') epochs.push(event);
-    },
+    (event) => void (event.type === 'step' && speeds.push((event as StepEvent).imagesPerSecond)),
   );
   await job.done;
-  return epochs[1]?.imagesPerSecond ?? Number.NaN;
+  return median(speeds.slice(1));
 }
 
-function python(precision: Precision): { imagesPerSecond: number; gemm: number; torch: string } | undefined {
-  const args = ['bench/train.py', precision, String(width), String(STEPS), String(threads)];
-  const { status, stdout } = spawnSync(values.python, args, { encoding: 'utf8' });
-  return status === 0 ? JSON.parse(stdout) : undefined;
+interface Answer {
+  imagesPerSecond: number;
+  gemm: number;
+  torch: string;
 }
 
+const python = startPython(values.python, 'train.py', String(threads));
+const { libtorch, cpuCapability } = addon.info();
+console.log(
+  `${cpus()[0]?.model}, ${threads} threads, ${cpuCapability}; LibTorch ${libtorch}, Node ${process.versions.node}`,
+);
 try {
-  writeData();
-  const { libtorch, cpuCapability } = addon.info();
-  console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${threads} threads, ${cpuCapability}; LibTorch ${libtorch}`);
-  console.log(`CIFAR ResNet-18, width ${width}, batch ${BATCH}, ${STEPS} steps, median of ${rounds} rounds`);
-  for (const precision of ['bfloat16', 'float32'] as const) {
-    const mine: number[] = [];
-    const theirs: number[] = [];
-    const peaks: number[] = [];
-    let version = '';
-    for (let round = 0; round < rounds; round++) {
-      mine.push(await ours(precision));
-      const other = python(precision);
-      if (other) {
-        theirs.push(other.imagesPerSecond);
-        peaks.push(other.gemm);
-        version = other.torch;
+  for (const name of values.networks.split(',')) {
+    const given = CASES[name];
+    if (!given) throw new Error(`--networks: expected some of ${Object.keys(CASES).join(', ')}, found ${name}.`);
+    for (const precision of values.precisions.split(',') as Precision[]) {
+      const ways = WAYS[precision];
+      const own: number[] = [];
+      const theirs = new Map(ways.map((way): [Way, number[]] => [way, []]));
+      let gemm = Number.NaN;
+      for (let round = 0; round < rounds; round++) {
+        own.push(await ours(name, precision, given));
+        for (const [way, speeds] of python ? theirs : []) {
+          const { size, classes, batch, steps } = given;
+          const answer = await python?.ask<Answer>({ arch: name, size, classes, batch, way: way.name, steps });
+          speeds.push(answer?.imagesPerSecond ?? Number.NaN);
+          if (way !== ways[0]) gemm = answer?.gemm ?? Number.NaN;
+        }
       }
+      const mine = median(own);
+      console.log(`${name} ${precision}, batch ${given.batch}: ${show(mine)} images/s (${own.map(show).join(', ')})`);
+      if (!python) continue;
+      for (const [way, speeds] of theirs) {
+        const ratio = mine / median(speeds);
+        const asked = way.asked?.(given);
+        const verdict = asked === undefined ? '' : ` (target ${asked}: ${ratio >= asked ? 'met' : 'MISSED'})`;
+        console.log(
+          `  ${way.name}: ${show(median(speeds))} (${speeds.map(show).join(', ')}), ratio ${ratio.toFixed(2)}${verdict}`,
+        );
+      }
+      const share = (mine * 6 * given.gmac) / gemm;
+      console.log(`  GEMM peak ${show(gemm)} GFLOP/s; the multiply-adds take ${(share * 100).toFixed(0)} % of it`);
     }
-    console.log(
-      `${precision}: ours ${median(mine).toFixed(1)} images/s (rounds ${mine.map((x) => x.toFixed(1)).join(', ')})`,
-    );
-    if (theirs.length === 0) {
-      console.log(`  ${values.python} has no torch: nothing to compare with`);
-      continue;
-    }
-    const peak = median(peaks);
-    const share = (median(mine) * trainingGflop(width)) / peak;
-    console.log(
-      `  PyTorch ${version} ${median(theirs).toFixed(1)}, ratio ${(median(mine) / median(theirs)).toFixed(2)}`,
-    );
-    console.log(`  GEMM peak ${peak.toFixed(0)} GFLOP/s, of which the convolutions use ${(100 * share).toFixed(0)} %`);
   }
 } finally {
+  python?.end();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -106,6 +106,17 @@ export {
   type ExtractedFile,
   extractCheckpoints,
 } from './run/run-extract.js';
+export {
+  type SweepArch,
+  type SweepHooks,
+  type SweepMode,
+  type SweepResult,
+  type SweepSettings,
+  type SweepState,
+  sweep,
+} from './run/sweep.js';
+export type { TrainDataSettings } from './run/train-sets.js';
+export type { Failure } from './run/training-process.js';
 export { type TuneResult, type TuneSettings, tuneMahalanobis } from './run/tune.js';
 export type {
   AccuracyRow,

@@ -12,6 +12,7 @@ import { addExtract } from './extract.js';
 import { addFeatures } from './features.js';
 import { addModels } from './models.js';
 import { addRun } from './run.js';
+import { addSweep } from './sweep.js';
 import { addTrain } from './train.js';
 import { addTune } from './tune.js';
 
@@ -23,6 +24,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addData,
   addRun,
   addTrain,
+  addSweep,
   addEvalClean,
   addEvalOod,
   addExtract,
@@ -111,6 +113,9 @@ function usageMessage({ code, message }: CommanderError): string {
 /** The first Ctrl-C (or SIGTERM) stops the work in order, the second ends the process at once. */
 function handleSignals(context: CommandContext): () => void {
   const stop = (signal: NodeJS.Signals) => {
+    // Ctrl-C on a terminal reaches all processes. Who started this one hears it too, and tells it by SIGTERM: twice would be
+    // to stop at once.
+    if (process.connected && signal === 'SIGINT') return;
     context.stoppedWith = SIGNALS[signal as keyof typeof SIGNALS];
     if (context.signal.aborted) process.exit(context.stoppedWith);
     // One of several ranks is told by who started it.
@@ -119,7 +124,7 @@ function handleSignals(context: CommandContext): () => void {
   };
   const signals = Object.keys(SIGNALS) as (keyof typeof SIGNALS)[];
   for (const signal of signals) process.on(signal, stop);
-  // Started as one of several ranks: who started them is gone.
+  // Started as one of several ranks, or of a sweep: who started them is gone.
   process.once('disconnect', () => process.exit(EXIT.failed));
   process.channel?.unref();
   // Native jobs do not keep the process alive by themselves.

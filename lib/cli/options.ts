@@ -7,6 +7,7 @@ import { fields, RECIPES, type TrainSettings, type TransformSettings, trainSchem
 import { SUITES } from '../data/suites.js';
 import { CONVENTION_NAMES, type ConventionName, DEFAULT_INTERVALS, type IntervalSettings } from '../metrics/index.js';
 import type { EnsembleWish } from '../run/experiment.js';
+import { DEFAULT_DATA } from '../run/train-sets.js';
 
 type FieldName = keyof typeof fields;
 
@@ -82,7 +83,11 @@ type TrainField = keyof TrainSettings & FieldName;
 
 /** Every training setting but the two that are switches: flag, field, description. */
 const TRAIN_FLAGS: readonly [flags: string, field: TrainField, description: string][] = [
-  ['--recipe <name>', 'recipe', "what holds where nothing else is said: the paper's for cifar10 or imagenet"],
+  [
+    '--recipe <name>',
+    'recipe',
+    "what holds where nothing else is said: the paper's for cifar10 or imagenet, or t2t-vit",
+  ],
   ['--epochs <n>', 'epochs', 'passes over the training data'],
   ['--batch-size <n>', 'batchSize', 'images in a step'],
   ['--optimizer <name>', 'optimizer', 'sgd or adamw'],
@@ -106,10 +111,16 @@ const TRAIN_FLAGS: readonly [flags: string, field: TrainField, description: stri
   ['--mix-probability <x>', 'mixProbability', 'share of batches that are mixed'],
   ['--switch-probability <x>', 'switchProbability', 'share of these that take cutmix, where there are both'],
   ['--dropout <x>', 'dropout', 'probability, for families that have it'],
+  ['--drop-path <x>', 'dropPath', 'probability with which the last residual block is left out; t2t-vit alone'],
+  ['--ema <decay>', 'ema', 'keep a running mean of the weights; 0 for none'],
   ['--random-crop <kind>', 'randomCrop', 'none, padded, or resized (a random box becomes the square)'],
   ['--crop-padding <pixels>', 'cropPadding', 'of the padded random crop; 0 for none'],
   ['--crop-scale <from,to>', 'cropScale', "of the resized random crop: share of the image's area"],
   ['--crop-ratio <from,to>', 'cropRatio', "of the resized random crop: a box's width over its height"],
+  ['--rand-augment <magnitude>', 'randAugment', "of timm's RandAugment, up to 10; 0 for none"],
+  ['--rand-augment-ops <n>', 'randAugmentOps', 'ops that it draws for an image'],
+  ['--rand-augment-noise <x>', 'randAugmentNoise', 'standard deviation of its magnitude'],
+  ['--erasing <x>', 'erasing', 'probability that a box of an image becomes noise'],
   ['--decode <mode>', 'decode', 'of training images: exact, or fast'],
   ['--precision <name>', 'precision', 'float32 or bfloat16'],
   ['--report-steps <n>', 'reportSteps', 'steps between two lines of log.jsonl'],
@@ -141,11 +152,16 @@ export function addTrainOptions(command: Command): Command {
   return command.option('--nesterov', 'Nesterov momentum').option('--no-flip', 'do not flip images at random');
 }
 
-/** The settings that the flags give, and what the recipe says of the others. @throws ConfigError */
-export function trainSettings(flags: Partial<TrainSettings>): TrainSettings {
+/** The settings that the flags give, and no others. */
+export function givenTrainSettings(flags: Partial<TrainSettings>): Partial<TrainSettings> {
   const named = Object.fromEntries(TRAIN_FLAGS.map(([, field]) => [field, flags[field]]));
   const { nesterov, flip } = flags;
-  const settings = check(trainSchema, given({ ...named, nesterov, flip }), 'train');
+  return given({ ...named, nesterov, flip });
+}
+
+/** The settings that the flags give, and what the recipe says of the others. @throws ConfigError */
+export function trainSettings(flags: Partial<TrainSettings>): TrainSettings {
+  const settings = check(trainSchema, givenTrainSettings(flags), 'train');
   if (settings.nesterov && settings.momentum === 0) {
     throw new ConfigError('--nesterov: expected a --momentum above 0 with it, found 0');
   }
@@ -157,8 +173,7 @@ export interface SuiteFlags {
   data?: string;
 }
 
-/** Where a suite lies if nothing else is said. */
-export const DEFAULT_DATA = 'data';
+export { DEFAULT_DATA };
 
 export const SUITE_NAMES = SUITES.map(({ name }) => name).join(', ');
 

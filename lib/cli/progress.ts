@@ -3,12 +3,14 @@ import type { EpochEvent, LogEvent, ProgressEvent } from '../native/contract.js'
 import type { StageHooks } from '../run/extract.js';
 
 /** Without a terminal, a line this often. */
-const INTERVAL_MS = 10_000;
+export const INTERVAL_MS = 10_000;
 /** Stages that are over sooner than this leave no line. */
 const BRIEF_MS = 1000;
 
 export interface ProgressStream extends NodeJS.WritableStream {
   isTTY?: boolean;
+  columns?: number;
+  rows?: number;
 }
 
 /** Shows what goes on: a bar with rate and time left on a terminal, plain lines at intervals elsewhere. */
@@ -23,8 +25,8 @@ export class Progress implements StageHooks {
   private bar: SingleBar | undefined;
 
   constructor(
-    private readonly stream: ProgressStream = process.stderr,
-    private readonly now: () => number = Date.now,
+    protected readonly stream: ProgressStream = process.stderr,
+    protected readonly now: () => number = Date.now,
   ) {}
 
   readonly onStage = (stage: string): void => {

@@ -1,52 +1,26 @@
 import type { Command } from 'commander';
-import { ConfigError, ModeEnsembleError } from '../config/errors.js';
+import { ConfigError } from '../config/errors.js';
 import type { TrainSettings } from '../config/schema.js';
-import { openData } from '../data/open.js';
-import { parseDataSpec } from '../data/spec.js';
-import { missingSentence } from '../data/suite.js';
 import { resolveArch } from '../modes/arch.js';
 import { modeFolder, weightsHash } from '../modes/find.js';
 import { checkChangeable } from '../modes/state.js';
-import { trainMode } from '../modes/train.js';
+import { type TrainedMode, trainMode } from '../modes/train.js';
 import { overrideTransform } from '../modes/transform.js';
 import { type Launch, launchOf, threadsOf } from '../ranks/launch.js';
 import { runLocalRanks } from '../ranks/local.js';
 import { Ranks } from '../ranks/ranks.js';
-import { chooseSets, requireSuiteSize, tellIncomplete } from '../run/sets.js';
+import { requireSuiteSize } from '../run/sets.js';
+import { flagName } from '../run/train-arguments.js';
+import { chooseTrainSets, DEFAULT_RUN, openTrainSets, requireShares } from '../run/train-sets.js';
 import type { CommandContext } from './context.js';
-import {
-  addMachineOptions,
-  addSuiteOptions,
-  addTrainOptions,
-  addTransformOptions,
-  checkSuite,
-  collectList,
-  DEFAULT_DATA,
-  fieldOption,
-  given,
-  type MachineFlags,
-  type SuiteFlags,
-  type TransformFlags,
-  trainSettings,
-  transformOverrides,
-} from './options.js';
+import { checkMadeUp, type MadeUpFlags, madeUpSpec, passingFolder } from './made-up.js';
+import { fieldOption, trainSettings, transformOverrides } from './options.js';
 import { duration } from './progress.js';
+import { addTrainDataOptions, addTrainingOptions } from './train-flags.js';
 
-const DEFAULT_RUN = 'runs/train';
-
-interface Flags extends MachineFlags, SuiteFlags, TransformFlags, Partial<TrainSettings> {
+interface Flags extends MadeUpFlags {
   arch: string;
-  width?: number;
-  in?: string;
-  test?: string;
-  seed: number;
-  run?: string;
-  out?: string;
-  root?: string;
-  skipBadImages?: true;
-  allowChange?: string[];
-  ranks?: number;
-  json?: true;
+  seed?: number;
 }
 
 export function addTrain(program: Command, context: CommandContext): void {
@@ -58,30 +32,18 @@ export function addTrain(program: Command, context: CommandContext): void {
         'stopped goes on where it was, to the same weights. ' +
         "The defaults of the training are the paper's for CIFAR-10; --recipe imagenet takes those for ImageNet.",
     )
-    .requiredOption('--arch <name>', 'architecture, for instance cifar-resnet18')
-    .addOption(fieldOption('--width <n>', 'width', "channels of the first stage (default: the architecture's)"))
-    .option('--in <spec>', 'training data, [NAME=]READER:PATH[?split=train]')
-    .option('--test <spec>', 'test data (default: the test part of --in)');
-  addSuiteOptions(command, "a suite's in-distribution set, instead of --in and --test")
-    .addOption(fieldOption('--seed <n>', 'seed', 'of all random choices').makeOptionMandatory())
+    .requiredOption('--arch <name>', 'architecture, for instance cifar-resnet18');
+  addTrainDataOptions(command)
+    .addOption(fieldOption('--seed <n>', 'seed', 'of all random choices'))
     .option('--run <dir>', `run folder: the mode goes to <dir>/modes/<arch>/seed-<n> (default: ${DEFAULT_RUN})`)
     .option('--out <dir>', "the mode's own folder, instead of --run")
     .option('--root <dir>', 'base of relative data paths');
-  addTransformOptions(addMachineOptions(addTrainOptions(command)))
+  addTrainingOptions(command)
+    .option('--evaluate', 'validate the finished mode, and train nothing')
     .option(
-      '--allow-change <settings>',
-      'go on with a stopped training in which these differed, for instance epochs,learningRate',
-      collectList,
+      '--made-up-data',
+      'measure the speed on noise; no file is read, and nothing is kept (with --seed 0, one epoch)',
     )
-    .addOption(
-      fieldOption(
-        '--ranks <n>',
-        'ranks',
-        'processes on this machine that share every batch; also mpirun, srun and torchrun start them',
-      ),
-    )
-    .option('--skip-bad-images', 'pass over images that cannot be decoded, and count them')
-    .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
       `
@@ -96,20 +58,22 @@ Examples:
 
 async function train(flags: Flags, context: CommandContext): Promise<void> {
   const launch = launchOf();
-  const { seed, skipBadImages, threads = threadsOf(launch), workers = 2 } = flags;
+  const { skipBadImages, threads = threadsOf(launch), workers = 2, madeUpData, evaluate } = flags;
+  checkMadeUp(flags);
+  const seed = flags.seed ?? (madeUpData ? 0 : undefined);
+  if (seed === undefined) throw new ConfigError('--seed: expected a whole number, found nothing');
   if (flags.run !== undefined && flags.out !== undefined) {
     throw new ConfigError('--out: expected either --run or --out, found both');
   }
-  const settings = trainSettings(flags);
+  const settings = trainSettings(madeUpData ? { epochs: 1, ...flags } : flags);
   const { allowChange = [] } = flags;
   checkChangeable(allowChange, '--allow-change');
-  const sets = trainSets(flags);
   const arch = resolveArch(flags.arch, flags.width, { where: '--arch' });
   const transform = overrideTransform(arch.transform, transformOverrides(flags), '--crop');
+  const { batchSize } = settings;
+  const sets = chooseTrainSets(madeUpData ? { in: madeUpSpec(arch, transform, batchSize) } : flags, flagName);
   requireSuiteSize(sets, arch.id, transform, flags.crop !== undefined, { suite: '--suite', crop: '--crop' });
-  const folder = flags.out ?? modeFolder(flags.run ?? DEFAULT_RUN, arch.id, seed);
-  context.kept = folder;
-  checkRanks(flags, settings.batchSize, launch);
+  checkRanks(flags, batchSize, launch);
   if (!launch && (flags.ranks ?? 1) > 1) {
     // They say all there is to say.
     const code = await runLocalRanks({
@@ -120,21 +84,23 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
     process.exitCode = context.signal.aborted && code !== 0 ? context.stoppedWith : code;
     return;
   }
+  using passing = madeUpData && passingFolder();
+  const folder = passing ? passing.path : (flags.out ?? modeFolder(flags.run ?? DEFAULT_RUN, arch.id, seed));
+  context.kept = passing ? undefined : folder;
   using ranks = launch && (await Ranks.join(launch.options));
   if (ranks && !ranks.leads) context.beSilent(ranks.rank);
   const { onStage, ...hooks } = context.hooks;
   onStage('open data');
-  const shared = { ...hooks, skipBadImages, threads, root: sets.root, allowWhole: sets.allowWhole };
-  using trainData = await openData(sets.train, { ...shared, where: sets.where.train, split: 'train' });
-  using testData = await openData(sets.test, { ...shared, where: sets.where.test, split: 'test' });
-  tellIncomplete(sets.suite?.train, trainData, hooks);
-  tellIncomplete(sets.suite?.test, testData, hooks);
-  onStage(`train seed ${seed}`);
-  const data = { train: trainData, test: testData };
-  const place = { threads, workers, folder, allowChange, ranks };
-  const mode = await trainMode({ arch, seed, ...data, settings, transform, ...place }, hooks);
+  using data = await openTrainSets(sets, { ...hooks, skipBadImages, threads });
+  onStage(evaluate ? `evaluate seed ${seed}` : `train seed ${seed}`);
+  const place = { threads, workers, folder, allowChange, evaluate, ranks };
+  const mode = await trainMode(
+    { arch, seed, train: data.train, test: data.test, settings, transform, ...place },
+    hooks,
+  );
   const { checkpoint, isNew, result, resumedAt } = mode;
   if (ranks && !ranks.leads) return;
+  if (passing) return printSpeed(arch.id, settings, mode, flags, context);
   if (flags.json) {
     const sha256 = await weightsHash(checkpoint, context.signal);
     context.printJson({ checkpoint, arch: arch.id, seed, isNew, sha256, resumedAt, ...result });
@@ -144,11 +110,24 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
     context.print(`${checkpoint}: finished before, with the same settings`);
     return;
   }
-  const { accuracy, top5, loss, seconds, imagesPerSecond } = result;
+  const { accuracy, top5, loss, testLoss, seconds, imagesPerSecond } = result;
+  const tested = `test accuracy ${accuracy.toFixed(2)} % (top-5 ${top5.toFixed(2)} %)`;
+  if (evaluate)
+    return context.print(`${checkpoint}: ${tested}, test loss ${testLoss.toFixed(4)}, ${duration(seconds)}`);
   const speed = `${duration(seconds)}, ${Math.round(imagesPerSecond)} images/s`;
-  context.print(
-    `${checkpoint}: test accuracy ${accuracy.toFixed(2)} % (top-5 ${top5.toFixed(2)} %), loss ${loss.toFixed(4)}, ${speed}`,
-  );
+  context.print(`${checkpoint}: ${tested}, loss ${loss.toFixed(4)}, ${speed}`);
+}
+
+function printSpeed(
+  arch: string,
+  { batchSize, precision }: TrainSettings,
+  { result }: TrainedMode,
+  { json }: Flags,
+  context: CommandContext,
+): void {
+  const { imagesPerSecond = 0, seconds = 0 } = result ?? {};
+  if (json) return context.printJson({ arch, batchSize, precision, imagesPerSecond, seconds });
+  context.print(`${arch}, batch ${batchSize}, ${precision}: ${imagesPerSecond.toFixed(1)} images/s`);
 }
 
 function checkRanks({ ranks }: Flags, batchSize: number, launch: Launch | undefined): void {
@@ -156,35 +135,5 @@ function checkRanks({ ranks }: Flags, batchSize: number, launch: Launch | undefi
   if (ranks !== undefined && ranks !== size) {
     throw new ConfigError(`--ranks: expected ${size}, as many as ${launch?.by} has started, found ${ranks}`);
   }
-  if (batchSize % size === 0) return;
-  const near = Math.max(size, Math.round(batchSize / size) * size);
-  throw new ConfigError(
-    `--batch-size: expected a multiple of the ${size} ranks, which share it, for instance ${near}, found ${batchSize}`,
-  );
-}
-
-/** The training and the test data, not opened yet. */
-function trainSets(flags: Flags) {
-  checkSuite(flags);
-  const { in: own, test, suite, data = DEFAULT_DATA, root } = flags;
-  if (suite !== undefined && test !== undefined) {
-    throw new ConfigError('--suite: expected either --suite or --test, found both');
-  }
-  const sets = chooseSets({ in: own, suite, data, root, needsOut: false }, (field) => `--${field}`);
-  const train = sets.in.spec;
-  if (sets.suite && !sets.suite.train.spec) {
-    throw new ModeEnsembleError('E_DATA', `--suite: ${missingSentence(sets.suite.train)}`);
-  }
-  if (test === undefined && train.split === 'test') {
-    throw new ConfigError('--in: expected training data, found ?split=test; name the test data with --test');
-  }
-  return {
-    suite: sets.suite,
-    root: sets.in.root,
-    train,
-    test: test === undefined ? { ...train, split: undefined } : parseDataSpec(test, '--test'),
-    // Without --test the two parts come from one set, which must then be divided.
-    allowWhole: test !== undefined,
-    where: { train: sets.in.where, test: suite === undefined ? '--test' : sets.in.where },
-  };
+  requireShares(batchSize, size, '--batch-size');
 }

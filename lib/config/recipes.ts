@@ -10,7 +10,7 @@ const ratioText = "two rising numbers above 0, a box's width over its height";
 
 /** The checks of single fields, shared by the file and the flags. */
 export const trainFields = {
-  recipe: oneOf(['cifar10', 'imagenet']),
+  recipe: oneOf(['cifar10', 'imagenet', 't2t-vit']),
   epochs: count(),
   batchSize: count(),
   optimizer: oneOf(['sgd', 'adamw']),
@@ -35,11 +35,17 @@ export const trainFields = {
   mixProbability: share(),
   switchProbability: share(),
   dropout: share(true),
+  dropPath: share(true),
+  ema: share(true),
   randomCrop: oneOf(['none', 'padded', 'resized']),
   cropPadding: count(0),
   cropScale: range(scaleText, 1),
   cropRatio: range(ratioText, 1e6),
   flip: flag(),
+  randAugment: atLeast0(),
+  randAugmentOps: count(),
+  randAugmentNoise: atLeast0(),
+  erasing: share(),
   decode: oneOf(['exact', 'fast']),
   precision: oneOf(['float32', 'bfloat16']),
 } as const;
@@ -93,12 +99,19 @@ const PLAIN: Omit<Recipe, 'recipe'> & SavingFields = {
   cutmix: 0,
   mixProbability: 1,
   switchProbability: 0.5,
+  dropPath: 0,
+  ema: 0,
   randomCrop: 'padded',
   cropPadding: 4,
   // Of torchvision's RandomResizedCrop.
   cropScale: [0.08, 1],
   cropRatio: [3 / 4, 4 / 3],
   flip: true,
+  // timm's RandAugment, of which these are the usual number of ops and noise, and its random erasing.
+  randAugment: 0,
+  randAugmentOps: 2,
+  randAugmentNoise: 0.5,
+  erasing: 0,
   decode: 'exact',
   precision: 'float32',
   reportSteps: 50,
@@ -108,18 +121,42 @@ const PLAIN: Omit<Recipe, 'recipe'> & SavingFields = {
   keepStates: 1,
 };
 
-/** Sources: Fang et al., IJCV 2024, and its public code. */
+const IMAGENET: Omit<Recipe, 'recipe'> & SavingFields = {
+  ...PLAIN,
+  epochs: 90,
+  // ResNet-50; the paper takes 800 for DenseNet-121.
+  batchSize: 1000,
+  schedule: 'step',
+  randomCrop: 'resized',
+  cropPadding: 0,
+  reportSteps: 10,
+};
+
+/** Sources: Fang et al., IJCV 2024, and its public code; for `t2t-vit` the public code of its authors (arXiv 2101.11986). */
 export const RECIPES: Readonly<Record<RecipeName, Omit<Recipe, 'recipe'> & SavingFields>> = {
   cifar10: PLAIN,
-  imagenet: {
-    ...PLAIN,
-    epochs: 90,
-    // ResNet-50; the paper takes 800 for DenseNet-121.
-    batchSize: 1000,
-    schedule: 'step',
-    randomCrop: 'resized',
-    cropPadding: 0,
-    reportSteps: 10,
+  imagenet: IMAGENET,
+  't2t-vit': {
+    ...IMAGENET,
+    // 300, and ten at the lowest rate.
+    epochs: 310,
+    cooldownEpochs: 10,
+    batchSize: 512,
+    optimizer: 'adamw',
+    learningRate: 5e-4,
+    weightDecay: 0.05,
+    decayOn: 'matrices',
+    schedule: 'cosine',
+    warmupEpochs: 10,
+    warmupRate: 1e-6,
+    minRate: 1e-5,
+    labelSmoothing: 0.1,
+    mixup: 0.8,
+    cutmix: 1,
+    dropPath: 0.1,
+    ema: 0.99996,
+    randAugment: 9,
+    erasing: 0.25,
   },
 };
 

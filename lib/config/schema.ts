@@ -67,6 +67,7 @@ export const fields = {
   ...trainFields,
   ...savingFields,
   ranks: count(),
+  parallel: count(),
   seed,
   seeds: seedList(1),
   width: count(),

@@ -66,7 +66,8 @@ export async function openData(spec: DataSpec | string, settings: OpenDataSettin
     }
   }
   const below = (path: string) => (isAbsolute(path) ? path : join(root, path));
-  const path = reader === 'builtin' ? parsed.path : below(parsed.path);
+  const { isDrawn } = READERS[reader];
+  const path = isDrawn ? parsed.path : below(parsed.path);
   const labelsAreFile = READERS[reader].labels === undefined && parsed.labels !== undefined;
   const options = {
     reader,
@@ -86,7 +87,7 @@ export async function openData(spec: DataSpec | string, settings: OpenDataSettin
     if (isOpen) addon.disposeData(handle);
     isOpen = false;
   };
-  const about = { name, reader: reader === 'builtin' ? `builtin:${path}` : reader, count, classes, fingerprint };
+  const about = { name, reader: isDrawn ? `${reader}:${path}` : reader, count, classes, fingerprint };
   return { ...about, handle, skipBadImages, dispose, [Symbol.dispose]: dispose };
 }
 

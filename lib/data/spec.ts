@@ -31,6 +31,8 @@ export interface ReaderRow {
   keys: readonly Key[];
   /** The labels that can be asked for by name, where they are no file. */
   labels?: readonly string[];
+  /** Drawn here: what follows the colon is no file. */
+  isDrawn?: true;
 }
 
 /** One row a reader. */
@@ -49,7 +51,14 @@ export const READERS: Readonly<Record<ReaderName, ReaderRow>> = {
   list: { example: 'list:FILE.csv?root=DIR', splits: [], split: '', keys: ['root'] },
   tar: { example: 'tar:FILE.tar', splits: ['train', 'test'], split: '', keys: ['split'] },
   npy: { example: 'npy:FILE.npy?labels=LABELS.npy', splits: [], split: '', keys: ['labels'] },
-  builtin: { example: 'builtin:shapes', splits: ['train', 'test'], split: '', keys: ['split'] },
+  'made-up': {
+    example: 'made-up:SIDE/CLASSES/IMAGES',
+    splits: ['train', 'test'],
+    split: 'test',
+    keys: ['split'],
+    isDrawn: true,
+  },
+  builtin: { example: 'builtin:shapes', splits: ['train', 'test'], split: '', keys: ['split'], isDrawn: true },
 };
 
 const KEYS: readonly string[] = ['split', 'labels', 'root'] satisfies Key[];

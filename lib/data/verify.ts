@@ -9,7 +9,7 @@ import type { Addon, ReaderName, VerifyResult } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { type OpenDataSettings, openData } from './open.js';
-import type { DataSpec } from './spec.js';
+import { type DataSpec, READERS } from './spec.js';
 import type { FoundSuite } from './suite.js';
 import type { Archive } from './suites.js';
 
@@ -97,7 +97,7 @@ export async function verifySets(
 }
 
 function pathOf({ reader, path }: DataSpec, root: string): string {
-  if (reader === 'builtin') return `builtin:${path}`;
+  if (READERS[reader].isDrawn) return `${reader}:${path}`;
   return isAbsolute(path) ? path : join(root, path);
 }
 

@@ -7,19 +7,30 @@ const KEEP_DECODED = 2 ** 30;
 
 export type RecipeOptions = Pick<
   TrainOptions,
-  'augment' | 'decode' | 'keepDecoded' | 'epochs' | 'batchSize' | 'optimizer' | 'schedule' | 'objective' | 'precision'
+  | 'augment'
+  | 'decode'
+  | 'keepDecoded'
+  | 'epochs'
+  | 'batchSize'
+  | 'optimizer'
+  | 'schedule'
+  | 'objective'
+  | 'dropPath'
+  | 'ema'
+  | 'precision'
 >;
 
 export function augmentOptions(recipe: Recipe): AugmentOptions {
   const { randomCrop: crop, cropPadding, cropScale: scale, cropRatio: ratio, flip } = recipe;
-  return { crop, cropPadding, scale, ratio, flip };
+  const { randAugment, randAugmentOps, randAugmentNoise, erasing } = recipe;
+  return { crop, cropPadding, scale, ratio, flip, randAugment, randAugmentOps, randAugmentNoise, erasing };
 }
 
 export function recipeOptions(recipe: Recipe): RecipeOptions {
   const { optimizer: name, weightDecay, decayOn, momentum, nesterov, beta1, beta2, epsilon } = recipe;
   const { schedule, learningRate, warmupEpochs, warmupRate, minRate, cooldownEpochs, stepEpochs, stepFactor } = recipe;
   const { labelSmoothing, mixup, cutmix, mixProbability, switchProbability } = recipe;
-  const { epochs, batchSize, decode, precision } = recipe;
+  const { epochs, batchSize, decode, dropPath, ema, precision } = recipe;
   const rates = { learningRate, warmupEpochs, warmupRate, minRate, cooldownEpochs, stepEpochs, stepFactor };
   return {
     augment: augmentOptions(recipe),
@@ -30,6 +41,8 @@ export function recipeOptions(recipe: Recipe): RecipeOptions {
     optimizer: { name, weightDecay, decayOn, momentum, nesterov, beta1, beta2, epsilon },
     schedule: { name: schedule, ...rates },
     objective: { labelSmoothing, mixup, cutmix, mixProbability, switchProbability },
+    dropPath,
+    ema,
     precision,
   };
 }

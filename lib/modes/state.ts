@@ -14,7 +14,7 @@ import { readMetadata } from './metadata.js';
 const NEWEST = 'state.safetensors';
 const KEPT = /^state(-\d+)?\.safetensors$/;
 /** What a process that was killed was about to write. */
-const UNFINISHED = /^(state|checkpoint|epoch-\d+|log)(-\d+)?\.(safetensors|jsonl)\.tmp(-|$)/;
+const UNFINISHED = /^((state|checkpoint|epoch-\d+|log)(-\d+)?\.(safetensors|jsonl)|events)\.tmp(-|$)/;
 
 /**
  * Settings that may change while a training goes on: the weights, what the optimizer keeps and the place in the data mean the

@@ -33,6 +33,8 @@ export interface TrainModeSettings {
   folder: string;
   /** Settings (CHANGEABLE) in which a training that goes on may differ from the one that was stopped. */
   allowChange?: readonly string[] | undefined;
+  /** Only validates: the mode must be there. */
+  evaluate?: boolean | undefined;
   /** The processes that train this mode together, each with its own share of every batch; rank 0 alone writes files. */
   ranks?: Ranks | undefined;
   addon?: Addon | undefined;
@@ -75,9 +77,12 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
   const finished = async () => {
     await requireSame(checkpoint, task.metadata, addon);
     await ranks?.share<Told>({ finished: true });
-    return { seed, checkpoint, isNew: false };
+    if (!options.evaluate) return { seed, checkpoint, isNew: false };
+    const result = await startTraining(options, task, undefined, hooks).done;
+    return { seed, checkpoint, isNew: false, result };
   };
   if (existsSync(checkpoint)) return finished();
+  if (options.evaluate) throw new ConfigError(`${checkpoint}: expected a finished mode to evaluate, found nothing`);
   await makeWritableFolder(folder);
   const lock = addon.lockFile(join(folder, 'lock'));
   try {
@@ -141,7 +146,9 @@ async function follow(options: TrainModeSettings, task: Task, ranks: Ranks, hook
   const { seed, folder } = options;
   const checkpoint = checkpointIn(folder);
   const told = await ranks.share<Told>();
-  if (told.finished) return { seed, checkpoint, isNew: false };
+  if (told.finished && !options.evaluate) return { seed, checkpoint, isNew: false };
+  if (told.finished)
+    return { seed, checkpoint, isNew: false, result: await startTraining(options, task, undefined, hooks).done };
   const [leader, own] = [readMetadata(told.metadata, 'rank 0'), readMetadata(task.metadata, `rank ${ranks.rank}`)];
   if (leader?.settingsHash !== own?.settingsHash || leader?.seed !== own?.seed) {
     const { field, a, b } = differenceOf(leader, own);
@@ -154,7 +161,7 @@ async function follow(options: TrainModeSettings, task: Task, ranks: Ranks, hook
 }
 
 function startTraining(
-  { seed, train, test, threads, workers, folder, ranks }: TrainModeSettings,
+  { seed, train, test, threads, workers, folder, ranks, evaluate = false }: TrainModeSettings,
   { wanted, metadata, saving, addon }: Task,
   state: State | undefined,
   hooks: JobHooks,
@@ -173,6 +180,7 @@ function startTraining(
     workers,
     ranks: ranks?.handle ?? null,
     checkpoint: checkpointIn(folder),
+    evaluate,
     resume: state?.path ?? '',
     metadata,
   };

@@ -1,6 +1,16 @@
 /** The part of the addon's contract (contract.ts) that is about data sets and images. */
 
-export type ReaderName = 'cifar10' | 'cifar100' | 'svhn' | 'imagenet' | 'folder' | 'list' | 'tar' | 'npy' | 'builtin';
+export type ReaderName =
+  | 'cifar10'
+  | 'cifar100'
+  | 'svhn'
+  | 'imagenet'
+  | 'folder'
+  | 'list'
+  | 'tar'
+  | 'npy'
+  | 'made-up'
+  | 'builtin';
 
 /** A type-tagged external; only the addon can look inside. */
 export interface DataHandle {
@@ -9,7 +19,7 @@ export interface DataHandle {
 
 export interface OpenDataOptions {
   reader: ReaderName;
-  /** File or folder; for `builtin` the name of a built-in set (`shapes`, or one of the OoD sets). */
+  /** File or folder; for `builtin` the name of a built-in set (`shapes`, or one of the OoD sets), for `made-up` SIDE/CLASSES/IMAGES. */
   path: string;
   /** `train`, `test`, `extra` (SVHN), or '' where the set has one part only. */
   split: string;
@@ -85,6 +95,14 @@ export interface AugmentOptions {
   ratio: [number, number];
   /** Left and right change places with probability ½. */
   flip: boolean;
+  /** Magnitude of timm's RandAugment (`rand-m<n>-mstd<noise>-inc1`), 0 for none; at most 10 comes out. */
+  randAugment: number;
+  /** Ops drawn for an image, each of which takes place with probability ½. */
+  randAugmentOps: number;
+  /** Standard deviation of a magnitude. */
+  randAugmentNoise: number;
+  /** Probability of timm's random erasing: a box of the normalised square becomes normal noise. */
+  erasing: number;
 }
 
 /**
@@ -161,4 +179,54 @@ export interface RandomBoxesOptions {
   seed: number;
   epoch: number;
   count: number;
+}
+
+/** One op of RandAugment. */
+export interface AugmentPixelsOptions {
+  /** uint8 [size, size, 3]. */
+  pixels: Uint8Array;
+  size: number;
+  /** A name that randomOps gives. */
+  op: string;
+  /** In Pillow's terms: degrees, bits kept, threshold, addition, factor, shear, or a share of the side. */
+  parameter: number;
+  filter: 'bilinear' | 'bicubic';
+  /** Color of what lies outside, 0 to 255. */
+  outside: [number, number, number];
+}
+
+export interface RandomOpsOptions {
+  randAugment: number;
+  randAugmentOps: number;
+  randAugmentNoise: number;
+  seed: number;
+  epoch: number;
+  count: number;
+}
+
+export interface RandomOpsResult {
+  /** Of the ops. */
+  names: string[];
+  /**
+   * [count, randAugmentOps, 4]: index of the op, magnitude, parameter, and 1 for bicubic or 0; the magnitude is -1 where the op
+   * does not take place.
+   */
+  draws: Float64Array;
+}
+
+/** Random erasing of the image `index`. */
+export interface ErasePixelsOptions {
+  /** float32 [size, size, 3]. */
+  pixels: Float32Array;
+  size: number;
+  erasing: number;
+  seed: number;
+  epoch: number;
+  index: number;
+}
+
+export interface ErasePixelsResult {
+  pixels: Float32Array;
+  /** Of width 0 where nothing was erased. */
+  box: Region;
 }

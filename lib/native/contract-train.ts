@@ -73,6 +73,10 @@ export interface TrainOptions {
   optimizer: OptimizerOptions;
   schedule: ScheduleOptions;
   objective: ObjectiveOptions;
+  /** With which probability an image's pass leaves out the last residual block; those before it less, in a line to 0. */
+  dropPath: number;
+  /** Decay of a running mean of the weights, which is then what is validated and kept; 0 for none. */
+  ema: number;
   saving: SavingOptions;
   /** Steps between two StepEvents; the last step of an epoch always makes one. */
   reportSteps: number;
@@ -84,6 +88,8 @@ export interface TrainOptions {
   ranks: RanksHandle | null;
   /** Where the trained weights go (safetensors, written whole or not at all). */
   checkpoint: string;
+  /** Nothing is trained: the checkpoint, which is there, is validated. */
+  evaluate: boolean;
   /** The state of the same training to go on from; '' to begin. */
   resume: string;
   /** Goes into the checkpoint's `__metadata__` as it is. */
@@ -91,10 +97,12 @@ export interface TrainOptions {
 }
 
 export interface TrainResult {
+  /** Of the last epoch; 0 where nothing was trained, as imagesPerSecond. */
   loss: number;
   /** Top-1 and top-5 on the test data after the last epoch, in percent. */
   accuracy: number;
   top5: number;
+  testLoss: number;
   /** Of this job; so is the speed. */
   seconds: number;
   /** Training images per second, validation left out. */

@@ -5,14 +5,19 @@
  */
 
 import type {
+  AugmentPixelsOptions,
   DataHandle,
   DecodeMode,
+  ErasePixelsOptions,
+  ErasePixelsResult,
   HashPixelsOptions,
   LoadPassOptions,
   LoadPassResult,
   OpenDataOptions,
   OpenDataResult,
   RandomBoxesOptions,
+  RandomOpsOptions,
+  RandomOpsResult,
   Region,
   SkippedImage,
   TransformOptions,
@@ -255,6 +260,12 @@ export interface Addon {
   hashPixels(options: HashPixelsOptions, sink: (event: JobEvent) => void): NativeJob<{ hashes: Uint32Array }>;
   /** Boxes [count, 4] (left, top, width, height) as training draws them for the images 0, 1, 2, … of that size. */
   randomBoxes(options: RandomBoxesOptions): Int32Array;
+  /** The ops of RandAugment as training draws them for the images 0, 1, 2, … */
+  randomOps(options: RandomOpsOptions): RandomOpsResult;
+  /** A square after one op: for comparing with other programs. */
+  augmentPixels(options: AugmentPixelsOptions): Uint8Array;
+  /** A square after random erasing, as training does it to that image. */
+  erasePixels(options: ErasePixelsOptions): ErasePixelsResult;
   /**
    * The decoded, resized and cropped pixels of one image, uint8 [crop, crop, 3]: for tests and pictures. With a `box`, that
    * part of the image becomes the square. `width` and `height` are the image's own.

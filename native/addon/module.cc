@@ -91,6 +91,7 @@ Napi::Value train_job(const Napi::CallbackInfo& call) {
       out["loss"] = result.loss;
       out["accuracy"] = result.accuracy;
       out["top5"] = result.top5;
+      out["testLoss"] = result.testLoss;
       out["seconds"] = result.seconds;
       out["imagesPerSecond"] = result.imagesPerSecond;
       return out;
@@ -273,6 +274,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["measureArchitecture"] =
       Napi::Function::New<guarded<measure_architecture>>(env, "measureArchitecture");
   add_data_exports(env, exports);
+  add_augment_exports(env, exports);
   add_process_exports(env, exports);
   exports["train"] = Napi::Function::New<guarded<train_job>>(env, "train");
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");

@@ -103,6 +103,10 @@ AugmentOptions augment(const Fields& fields) {
   out.scale = range(fields, "scale", 1);
   out.ratio = range(fields, "ratio", 1e6);
   out.flip = fields.boolean("flip");
+  out.randAugment = at_least_0(fields, "randAugment");
+  out.randAugmentOps = at_least(fields, "randAugmentOps", 1);
+  out.randAugmentNoise = at_least_0(fields, "randAugmentNoise");
+  out.erasing = from(fields, "erasing", 0, 1);
   return out;
 }
 
@@ -122,6 +126,8 @@ TrainOptions read_train_options(const Napi::Value& value) {
   out.optimizer = optimizer(fields.object("optimizer"));
   out.schedule = schedule(fields.object("schedule"));
   out.objective = objective(fields.object("objective"));
+  out.dropPath = below_one(fields, "dropPath");
+  out.ema = below_one(fields, "ema");
   out.saving = saving(fields.object("saving"));
   out.reportSteps = at_least(fields, "reportSteps", 1);
   out.precision = fields.string("precision");
@@ -129,6 +135,7 @@ TrainOptions read_train_options(const Napi::Value& value) {
   out.workers = fields.integer("workers");
   out.ranks = ranks_of(fields.value("ranks"), "ranks");
   out.checkpoint = fields.string("checkpoint");
+  out.evaluate = fields.boolean("evaluate");
   out.resume = fields.string("resume");
   out.metadata = fields.dictionary("metadata");
   return out;

@@ -57,6 +57,7 @@ inline Napi::Array bad_images(Napi::Env env, const std::vector<BadImage>& images
 
 // Exports of each room, added to the module by init().
 void add_data_exports(Napi::Env env, Napi::Object exports);
+void add_augment_exports(Napi::Env env, Napi::Object exports);
 void add_process_exports(Napi::Env env, Napi::Object exports);
 
 }  // namespace mode_ensemble::addon

@@ -2,14 +2,10 @@
 
 #include <cmath>
 
+#include "data/draws.h"
+
 namespace mode_ensemble {
 namespace {
-
-double uniform(RandomStream& random, double from, double to) {
-  return from + (to - from) * (static_cast<double>(random.next() >> 11) * 0x1p-53);
-}
-
-int below(RandomStream& random, int n) { return static_cast<int>(random.below(static_cast<uint32_t>(n))); }
 
 // As Python's round: halves go to the even number.
 int rounded(double value) { return static_cast<int>(std::llrint(value)); }
@@ -44,7 +40,7 @@ Framing with_motion(Framing framing, const AugmentOptions& augment, RandomStream
     framing.shift_x = below(random, 2 * padding + 1) - padding;
     framing.shift_y = below(random, 2 * padding + 1) - padding;
   }
-  framing.flip = augment.flip && (random.next() >> 63) != 0;
+  framing.flip = augment.flip && even_chance(random);
   return framing;
 }
 

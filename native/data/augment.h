@@ -17,6 +17,10 @@ struct AugmentOptions {
   std::array<double, 2> scale{0.08, 1};         // of the image's area that the box takes
   std::array<double, 2> ratio{3. / 4, 4. / 3};  // of the box's width to its height
   bool flip = false;
+  double randAugment = 0;         // magnitude of the ops (data/rand_augment.h), 0 for none
+  int64_t randAugmentOps = 2;     // drawn for an image
+  double randAugmentNoise = 0.5;  // standard deviation of a magnitude
+  double erasing = 0;             // probability that a box is erased (data/erase.h)
 };
 
 // The stream of an image's choices.

@@ -1,9 +1,13 @@
 #include "data/prepare.h"
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
+#include "data/erase.h"
+#include "data/rand_augment.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
@@ -116,7 +120,8 @@ Preparation::Preparation(const PrepareOptions& options, PixelCache* cache)
     : options_(options),
       cache_(cache),
       side_(static_cast<int>(options.transform.crop)),
-      filter_(options.transform.filter == "bicubic" ? Filter::bicubic : Filter::bilinear) {
+      filter_(options.transform.filter == "bicubic" ? Filter::bicubic : Filter::bilinear),
+      mean_color_(mean_color(options.transform)) {
   // The float32 steps of torchvision's ToTensor and Normalize: v / 255, − mean, / std.
   for (size_t c = 0; c < 3; ++c) {
     const auto mean = static_cast<float>(options.transform.mean[c]);
@@ -214,19 +219,54 @@ PixelView Preparation::square_of(const Reader& reader, int64_t index, RandomStre
   return square;
 }
 
-void Preparation::run(const Reader& reader, int64_t index, Workspace& space, void* to) const {
-  RandomStream random = augment_stream(options_.seed, options_.epoch, index);
-  const PixelView square = square_of(reader, index, random, space);
-  const Stopwatch watch(space.times.convert);
-  const Framing framing = options_.training ? with_motion({}, options_.augment, random) : Framing{};
+PixelView Preparation::changed_square(const PixelView& square, const Framing& framing, int64_t index,
+                                      Workspace& space) const {
+  convert(square, framing, bytes_, space.canvas.image.make(side_, side_));
+  RandomStream random = rand_augment_stream(options_.seed, options_.epoch, index);
+  rand_augment(options_.augment, mean_color_, random, space.canvas);
+  return space.canvas.image.view();
+}
+
+void Preparation::erase_part(int64_t index, void* square) const {
+  RandomStream random = erase_stream(options_.seed, options_.epoch, index);
+  const Region box = erased_box(options_.augment.erasing, side_, random);
+  if (box.width == 0) return;
   switch (options_.type) {
     case PixelType::float32:
-      return convert(square, framing, floats_, static_cast<float*>(to));
+      return erase(box, side_, random, static_cast<float*>(square),
+                   [](double value, size_t) { return static_cast<float>(value); });
     case PixelType::bfloat16:
-      return convert(square, framing, bfloats_, static_cast<uint16_t*>(to));
-    case PixelType::uint8:
-      return convert(square, framing, bytes_, static_cast<uint8_t*>(to));
+      return erase(box, side_, random, static_cast<uint16_t*>(square),
+                   [](double value, size_t) { return to_bfloat16(static_cast<float>(value)); });
+    case PixelType::uint8:  // what becomes that value when it is normalised, as near as 8 bits come
+      return erase(box, side_, random, static_cast<uint8_t*>(square), [this](double value, size_t c) {
+        const double shade = 255 * (value * options_.transform.std[c] + options_.transform.mean[c]);
+        return static_cast<uint8_t>(std::clamp(std::round(shade), 0.0, 255.0));
+      });
   }
+}
+
+void Preparation::run(const Reader& reader, int64_t index, Workspace& space, void* to) const {
+  RandomStream random = augment_stream(options_.seed, options_.epoch, index);
+  PixelView square = square_of(reader, index, random, space);
+  const Stopwatch watch(space.times.convert);
+  Framing framing = options_.training ? with_motion({}, options_.augment, random) : Framing{};
+  if (options_.training && options_.augment.randAugment > 0) {
+    square = changed_square(square, framing, index, space);
+    framing = {};
+  }
+  switch (options_.type) {
+    case PixelType::float32:
+      convert(square, framing, floats_, static_cast<float*>(to));
+      break;
+    case PixelType::bfloat16:
+      convert(square, framing, bfloats_, static_cast<uint16_t*>(to));
+      break;
+    case PixelType::uint8:
+      convert(square, framing, bytes_, static_cast<uint8_t*>(to));
+      break;
+  }
+  if (options_.training && options_.augment.erasing > 0) erase_part(index, to);
 }
 
 }  // namespace mode_ensemble

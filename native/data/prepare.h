@@ -1,5 +1,5 @@
 // One image of a set on its way to a network: fetched, decoded as far as it is needed, resized, cropped,
-// flipped, normalised.
+// flipped, changed by random ops, normalised, and perhaps erased in part.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "data/augment.h"
 #include "data/decode.h"
 #include "data/pixel_cache.h"
+#include "data/pixel_ops.h"
 #include "data/reader.h"
 #include "data/resize.h"
 
@@ -45,6 +46,7 @@ struct Workspace {
   DecodedPart part;
   Resampler resampler;
   Image square;
+  OpCanvas canvas;
   PixelBuffer copy;
   PrepareTimes times;
 };
@@ -66,12 +68,17 @@ class Preparation {
   PixelView square_of(const Reader& reader, int64_t index, RandomStream& random, Workspace& space) const;
   PixelView decoded_square(const Reader& reader, int64_t index, RandomStream& random, Workspace& space) const;
   PixelView resized_square(const PixelView& pixels, const Framing& framing, Workspace& space) const;
+  // `square` as `framing` moves it, after its random ops.
+  PixelView changed_square(const PixelView& square, const Framing& framing, int64_t index,
+                           Workspace& space) const;
+  void erase_part(int64_t index, void* square) const;
   Framing framing_of(const Reader& reader, int64_t index, int width, int height, RandomStream& random) const;
 
   PrepareOptions options_;
   PixelCache* cache_;
   int side_;
   Filter filter_;
+  Rgb mean_color_;
   // 8-bit value → what the network reads, for each channel.
   std::array<std::array<float, 256>, 3> floats_{};
   std::array<std::array<uint16_t, 256>, 3> bfloats_{};

@@ -17,6 +17,7 @@ std::shared_ptr<const Reader> open_folder(const OpenDataOptions& options, const 
 std::shared_ptr<const Reader> open_imagenet(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_list(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_tar(const OpenDataOptions& options, const Tick& tick);
+std::shared_ptr<const Reader> open_made_up(const OpenDataOptions& options, const Tick& tick);
 std::shared_ptr<const Reader> open_builtin(const OpenDataOptions& options, const Tick& tick);
 
 inline void report(const Tick& tick, int64_t done, int64_t total) {

@@ -15,6 +15,7 @@ constexpr Row kReaders[] = {
     {"builtin", open_builtin}, {"cifar10", open_cifar10},   {"cifar100", open_cifar100},
     {"folder", open_folder},   {"imagenet", open_imagenet}, {"list", open_list},
     {"npy", open_npy},         {"svhn", open_svhn},         {"tar", open_tar},
+    {"made-up", open_made_up},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "runtime/device.h"
+#include "runtime/error.h"
 
 namespace mode_ensemble {
 
@@ -57,11 +58,25 @@ void Network::seed_dropout(uint64_t seed) {
   dropout_random_ = at::make_generator<at::CPUGeneratorImpl>(seed);
 }
 
+at::Tensor Network::draw_kept(const at::Tensor& like, at::IntArrayRef shape, double p) {
+  if (!dropout_random_.defined()) seed_dropout(0);
+  return at::empty(shape, like.options()).bernoulli_(1 - p, dropout_random_).div_(1 - p);
+}
+
 at::Tensor Network::dropout(const at::Tensor& x, double p, bool training) {
   if (!training || p == 0) return x;
-  if (!dropout_random_.defined()) seed_dropout(0);
-  auto keep = at::empty_like(x).bernoulli_(1 - p, dropout_random_).div_(1 - p);
-  return x * keep;
+  return x * draw_kept(x, x.sizes(), p);
+}
+
+at::Tensor Network::drop_path(const at::Tensor& x, double p, bool training) {
+  if (!training || p == 0) return x;
+  std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
+  shape[0] = x.size(0);
+  return x * draw_kept(x, shape, p);
+}
+
+void Network::set_drop_path(double p) {
+  if (p != 0) throw Error(ErrorCode::config, "dropPath: this architecture has none; expected 0.");
 }
 
 }  // namespace mode_ensemble

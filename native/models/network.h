@@ -93,16 +93,25 @@ class Network {
   void to_channels_last();
   void require_gradients(bool on);
   void to_type(at::ScalarType type);  // every floating-point tensor
-  // From where dropout draws next; without a seed from 0.
+  // Stochastic depth in training: the last residual block is left out of an image's pass with this
+  // probability, those before it with less, in a line to 0 (Huang et al., ECCV 2016). Throws Error(config)
+  // where the family has none.
+  virtual void set_drop_path(double p);
+  // From where dropout and stochastic depth draw next; without a seed from 0.
   void seed_dropout(uint64_t seed);
 
  protected:
   // x with each element zeroed with probability p and the others divided by 1 − p (torch.nn.Dropout).
   at::Tensor dropout(const at::Tensor& x, double p, bool training);
+  // The same of whole images: x [N, …].
+  at::Tensor drop_path(const at::Tensor& x, double p, bool training);
 
   std::vector<NamedTensor> weights_;
 
  private:
+  // Zero with probability p, else 1/(1 − p).
+  at::Tensor draw_kept(const at::Tensor& like, at::IntArrayRef shape, double p);
+
   at::Generator dropout_random_;
 };
 

@@ -1,6 +1,6 @@
 // T2T-ViT with performer tokens, keys and initial weights as in the authors' code (T2T_ViT, Token_performer).
-// Yuan et al., ICCV 2021, arXiv 2101.11986. Stochastic depth (drop path) belongs to a training recipe and is
-// not here.
+// Yuan et al., ICCV 2021, arXiv 2101.11986.
+#include <algorithm>
 #include <cmath>
 
 #include "models/layers.h"
@@ -81,9 +81,11 @@ struct Block {
     return proj(y.transpose(1, 2).reshape({n, tokens, width}));
   }
 
-  at::Tensor operator()(const at::Tensor& input) const {
-    const auto x = input + attend(norm1(input));
-    return x + fc2(at::gelu(fc1(norm2(x))));
+  // `drop` is applied to what each half adds.
+  template <typename Drop>
+  at::Tensor operator()(const at::Tensor& input, Drop drop) const {
+    const auto x = input + drop(attend(norm1(input)));
+    return x + drop(fc2(at::gelu(fc1(norm2(x)))));
   }
 };
 
@@ -133,7 +135,10 @@ class T2TViT : public Network {
     ForwardResult result;
     auto x = tokens(images, training);
     for (size_t i = 0; i < blocks_.size(); ++i) {
-      x = blocks_[i](x);
+      // As timm's: from 0 for the first block to drop_path_ for the last.
+      const auto last = static_cast<double>(std::max<size_t>(blocks_.size() - 1, 1));
+      const double p = drop_path_ * static_cast<double>(i) / last;
+      x = blocks_[i](x, [&](const at::Tensor& added) { return drop_path(added, p, training); });
       const bool is_stage = (i + 1) % 6 == 0 || i + 1 == blocks_.size();
       if (is_stage && result.ends_with(x.transpose(1, 2).unsqueeze(3), want)) return result;
     }
@@ -142,6 +147,8 @@ class T2TViT : public Network {
     result.logits = head_(result.penultimate);
     return result;
   }
+
+  void set_drop_path(double p) override { drop_path_ = p; }
 
   at::Tensor head(const at::Tensor& feature) const override {
     return head_(feature.dim() == 4 ? norm_(feature.select(3, 0).select(2, 0)) : feature);
@@ -183,7 +190,7 @@ class T2TViT : public Network {
     return at::cat({first, x}, 1) + pos_embed_;
   }
 
-  double dropout_;
+  double dropout_, drop_path_ = 0;
   at::Tensor cls_token_, pos_embed_;  // [1, 1, D], [1, T, D]
   std::vector<Performer> performers_;
   Linear project_, head_;

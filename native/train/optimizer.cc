@@ -32,7 +32,8 @@ void list(std::vector<NamedTensor>& to, const std::vector<std::string>& names, c
 }
 
 bool decays(const OptimizerOptions& options, const NamedTensor& weight) {
-  return options.decayOn == "all" || weight.tensor.dim() > 1;
+  // As timm has it: a class token is a vector, whatever its shape.
+  return options.decayOn == "all" || (weight.tensor.dim() > 1 && !weight.name.ends_with("cls_token"));
 }
 
 // SGD with momentum over all parameters in one call for each weight decay, without temporaries

@@ -57,19 +57,23 @@ struct TrainOptions {
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   ObjectiveOptions objective;
+  double dropPath = 0;  // see Network::set_drop_path
+  double ema = 0;       // decay of the weights' running mean; 0 for none
   SavingOptions saving;
   int64_t reportSteps = 1;
   std::string precision;
   int64_t threads = 0, workers = 0;
   std::shared_ptr<Ranks> ranks = one_rank();
   std::string checkpoint;
-  std::string resume;  // a state to go on from; empty for none
+  bool evaluate = false;  // the checkpoint is there, and is validated; nothing is trained
+  std::string resume;     // a state to go on from; empty for none
   std::map<std::string, std::string> metadata;
 };
 
 struct TrainResult {
   double loss = 0;
   double accuracy = 0, top5 = 0;  // percent
+  double testLoss = 0;
   double seconds = 0;
   double imagesPerSecond = 0;
 };

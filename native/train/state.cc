@@ -15,11 +15,14 @@ namespace fs = std::filesystem;
 constexpr const char* kOlder = "state-";
 constexpr const char* kSuffix = ".safetensors";
 
-std::vector<std::pair<std::string, at::Tensor>> tensors_of(const Network& network,
-                                                           const Optimizer& optimizer) {
+std::vector<std::pair<std::string, at::Tensor>> tensors_of(const Moving& moving) {
   std::vector<std::pair<std::string, at::Tensor>> all;
-  for (const auto& weight : network.weights()) all.emplace_back("weights." + weight.name, weight.tensor);
-  for (const auto& kept : optimizer.memory()) all.emplace_back("optimizer." + kept.name, kept.tensor);
+  const auto add = [&](const std::string& kind, const std::vector<NamedTensor>& tensors) {
+    for (const auto& one : tensors) all.emplace_back(kind + "." + one.name, one.tensor);
+  };
+  add("weights", moving.network.weights());
+  add("optimizer", moving.optimizer.memory());
+  if (moving.ema) add("ema", moving.ema->means());
   return all;
 }
 
@@ -35,9 +38,9 @@ int64_t steps_in(const std::string& name) {
 
 }  // namespace
 
-void StateFile::save(const Network& network, const Optimizer& optimizer, const Position& position,
+void StateFile::save(const Moving& moving, const Position& position,
                      std::map<std::string, std::string> metadata) {
-  auto tensors = tensors_of(network, optimizer);
+  auto tensors = tensors_of(moving);
   tensors.emplace_back("position", at::tensor({position.epoch, position.batches, position.steps,
                                                position.epoch_sums.images, position.window.images},
                                               at::kLong));
@@ -52,8 +55,8 @@ void StateFile::save(const Network& network, const Optimizer& optimizer, const P
   drop_oldest();
 }
 
-Position StateFile::load(const std::string& from, Network& network, Optimizer& optimizer) {
-  const auto wanted = tensors_of(network, optimizer);
+Position StateFile::load(const std::string& from, const Moving& moving) {
+  const auto wanted = tensors_of(moving);
   std::vector<std::string> names{"position", "sums"};
   for (const auto& [name, tensor] : wanted) names.push_back(name);
   const auto found = read_tensors(from, names);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "models/network.h"
+#include "train/ema.h"
 #include "train/optimizer.h"
 #include "train/statistics.h"
 
@@ -19,8 +20,15 @@ struct Position {
   Statistics window;  // since the last report of steps
 };
 
-// Tensors: weights.<name> as in the state_dict, optimizer.<parameter>.<what>, position (int64) and sums (the
-// bits of float64, as int64). Metadata: `metadata` and the position in words.
+// What a training moves. `ema` may be null.
+struct Moving {
+  const Network& network;
+  const Optimizer& optimizer;
+  const Ema* ema = nullptr;
+};
+
+// Tensors: weights.<name> as in the state_dict, optimizer.<parameter>.<what>, ema.<name>, position (int64)
+// and sums (the bits of float64, as int64). Metadata: `metadata` and the position in words.
 class StateFile {
  public:
   // `keep`: how many of the last states stay, those before the newest under the name state-<steps>.
@@ -31,10 +39,9 @@ class StateFile {
   int64_t saved_steps() const { return saved_steps_; }
 
   // Whole or not at all; what was there stays until then.
-  void save(const Network& network, const Optimizer& optimizer, const Position& position,
-            std::map<std::string, std::string> metadata);
-  // Throws Error(checkpoint) where the file does not hold what the network and the optimizer have.
-  Position load(const std::string& from, Network& network, Optimizer& optimizer);
+  void save(const Moving& moving, const Position& position, std::map<std::string, std::string> metadata);
+  // Throws Error(checkpoint) where the file does not hold all that moves.
+  Position load(const std::string& from, const Moving& moving);
 
  private:
   void set_aside() const;

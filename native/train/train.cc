@@ -110,7 +110,9 @@ class Trainer {
     network_->to_channels_last();
     network_->require_gradients(true);
     optimizer_ = make_optimizer(options.optimizer, *network_);
-    if (!options.resume.empty()) position_ = state_.load(options.resume, *network_, *optimizer_);
+    network_->set_drop_path(options.dropPath);
+    if (options.ema > 0) ema_.emplace(*network_, options.ema);
+    if (!options.resume.empty()) position_ = state_.load(options.resume, moving());
     if (ranks_.size() > 1) {
       begin_together();
       gradients_.emplace(options.ranks, *network_);
@@ -119,6 +121,18 @@ class Trainer {
       throw Error(ErrorCode::config, "epochs: expected more than the " + std::to_string(position_.epoch) +
                                          " that " + options.resume + " has behind it, found " +
                                          std::to_string(options.epochs) + ".");
+  }
+
+  // Of the checkpoint, by all ranks.
+  TrainResult evaluate() {
+    if (leads()) load_weights(*network_, options_.checkpoint);
+    ema_.reset();
+    const auto start = Clock::now();
+    const auto sums = validate();
+    TrainResult result;
+    result.seconds = seconds_since(start);
+    if (leads()) take(result, sums.read());
+    return result;
   }
 
   TrainResult run() {
@@ -133,7 +147,7 @@ class Trainer {
         throw Error(ErrorCode::data, "No image of the training data could be read.");
       const int64_t trained_now = position_.epoch_sums.images - before;
       const auto start = Clock::now();
-      const auto tested = test();
+      const auto tested = validate();
       training_seconds += times.seconds;
       images += trained_now;
       const double seconds = times.seconds + seconds_since(start);
@@ -141,20 +155,26 @@ class Trainer {
       if (!leads()) continue;
       const Means trained = position_.epoch_sums.read(), means = tested.read();
       result.loss = trained.loss;
-      result.accuracy = means.top1;
-      result.top5 = means.top5;
+      take(result, means);
       const double speed = static_cast<double>(trained_now) / std::max(times.seconds, 1e-9);
       report_epoch(trained, means, times, seconds, speed);
       save_epoch();
     }
     result.imagesPerSecond = static_cast<double>(images) / std::max(training_seconds, 1e-9);
-    if (leads()) save_weights(*network_, options_.checkpoint, options_.metadata);
+    if (leads()) save(options_.checkpoint, options_.metadata);
     return result;
   }
 
  private:
+  static void take(TrainResult& result, const Means& tested) {
+    result.accuracy = tested.top1;
+    result.top5 = tested.top5;
+    result.testLoss = tested.loss;
+  }
+
   // Rank 0 reports, and writes files.
   bool leads() const { return ranks_.rank() == 0; }
+  Moving moving() const { return {*network_, *optimizer_, ema_ ? &*ema_ : nullptr}; }
   double rate() const { return learning_rate(options_.schedule, position_.epoch, options_.epochs); }
 
   void next_epoch() {
@@ -209,6 +229,7 @@ class Trainer {
     if (gradients_) votes_ = gradients_->finish();
     if (votes_.share == 0) return;  // nobody has an image
     optimizer_->step(rate());
+    if (ema_) ema_->update();
     ++position_.steps;
   }
 
@@ -237,8 +258,14 @@ class Trainer {
     if (every == 0 || epoch == options_.epochs || (epoch != 1 && epoch % every != 0)) return;
     auto metadata = options_.metadata;
     metadata["epoch"] = std::to_string(epoch);
-    save_weights(*network_, options_.saving.folder + "/epoch-" + std::to_string(epoch) + ".safetensors",
-                 metadata);
+    save(options_.saving.folder + "/epoch-" + std::to_string(epoch) + ".safetensors", metadata);
+  }
+
+  // What is kept of a training: its weights, or their means.
+  void save(const std::string& path, const std::map<std::string, std::string>& metadata) {
+    if (ema_) ema_->exchange();
+    save_weights(*network_, path, metadata);
+    if (ema_) ema_->exchange();
   }
 
   bool minutes_are_over() const {
@@ -268,7 +295,7 @@ class Trainer {
     for (const auto& weight : network_->weights())
       if (weight.tensor.is_floating_point() && !at::isfinite(weight.tensor).all().item<bool>())
         throw_not_finite("The weights are");
-    state_.save(*network_, *optimizer_, position_, options_.metadata);
+    state_.save(moving(), position_, options_.metadata);
   }
 
   // What rank 0 begins with, for all: weights, and where it goes on, that too.
@@ -280,6 +307,8 @@ class Trainer {
     share_weights();
     if (numbers[0] == 0) return;
     for (const auto& kept : optimizer_->memory()) share(kept.tensor);
+    if (ema_)
+      for (const auto& mean : ema_->means()) share(mean.tensor);
   }
 
   void share_weights() {
@@ -291,6 +320,17 @@ class Trainer {
     ranks_.broadcast(tensor.data_ptr(), static_cast<int64_t>(tensor.nbytes()));
   }
 
+  Statistics validate() {
+    if (ema_) ema_->exchange();
+    auto sums = test();
+    if (ema_) ema_->exchange();
+    if (votes_.stop > 0) save_state_if_due();
+    sums.gather(ranks_);
+    if (leads() && sums.images == 0) throw Error(ErrorCode::data, "No image of the test data could be read.");
+    return sums;
+  }
+
+  // Ends early where a rank is asked to stop.
   Statistics test() {
     const c10::NoGradGuard no_grad;
     // Running statistics are rank 0's, as in PyTorch's DistributedDataParallel.
@@ -306,7 +346,7 @@ class Trainer {
     for (int64_t done = 0; done < most; done += settings.batchSize) {
       votes_.stop = context_.aborted() ? 1.0f : 0.0f;
       ranks_.sum(&votes_.stop, 1);
-      if (votes_.stop > 0) save_state_if_due();
+      if (votes_.stop > 0) break;
       if (!loader.next(batch)) continue;
       const int64_t rows = batch.images.size(0);
       if (rows == 0) continue;
@@ -315,8 +355,6 @@ class Trainer {
       sums.add(batch_sums(at::cross_entropy_loss(logits, batch.labels), logits, batch.labels), rows);
       meter.add(rows * ranks_.size());
     }
-    sums.gather(ranks_);
-    if (leads() && sums.images == 0) throw Error(ErrorCode::data, "No image of the test data could be read.");
     return sums;
   }
 
@@ -373,6 +411,7 @@ class Trainer {
   uint64_t seed_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<Ema> ema_;
   Objective objective_;
   StateFile state_;
   Clock::time_point saved_ = Clock::now();
@@ -388,7 +427,8 @@ TrainResult train(const TrainOptions& options, JobContext& context) {
   use_threads(options.threads);
   const MemoryReuse reuse;
   check_memory(options);
-  return Trainer(options, context).run();
+  Trainer trainer(options, context);
+  return options.evaluate ? trainer.evaluate() : trainer.run();
 }
 
 InitWeightsResult init_weights(const InitWeightsOptions& options, JobContext& context) {

@@ -18,6 +18,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readCheckpoint } from '../../lib/modes/find.js';
 import { inspectCheckpoint } from '../../lib/modes/inspect.js';
+import { EVENTS_FILE } from '../../lib/modes/tensorboard.js';
 import { writeCifar } from '../helpers/cifar.js';
 import { sha256 } from '../unit/run-addon.js';
 
@@ -58,7 +59,7 @@ const log = (name: string) =>
     .trimEnd()
     .split('\n')
     .map((line) => {
-      const { seconds: _, imagesPerSecond: __, dataWait: ___, ...numbers } = JSON.parse(line);
+      const { seconds: _, imagesPerSecond: __, dataWait: ___, time: ____, ...numbers } = JSON.parse(line);
       return numbers;
     });
 
@@ -102,7 +103,7 @@ describe('a training that was stopped', () => {
       succeeds(...TRAINING, '--out', name);
       assert.equal(weights(name), whole, `killed after ${moment.toFixed(0)} ms`);
       assert.deepEqual(log(name), log('whole'), `killed after ${moment.toFixed(0)} ms`);
-      assert.deepEqual(readdirSync(join(folder, name)).sort(), ['checkpoint.safetensors', 'log.jsonl']);
+      assert.deepEqual(readdirSync(join(folder, name)).sort(), ['checkpoint.safetensors', EVENTS_FILE, 'log.jsonl']);
     }
     assert.ok(wentOn >= 4, `only ${wentOn} of 20 had begun`);
   });
@@ -211,7 +212,7 @@ describe('a mode folder', () => {
       fails(1, /disk\/state\.safetensors: cannot be written: No space left on device/, ...args);
       const { metadata } = await inspectCheckpoint(at('disk', 'state.safetensors'));
       assert.equal(metadata.steps, '3');
-      assert.deepEqual(readdirSync(disk).sort(), ['log.jsonl', 'state.safetensors']);
+      assert.deepEqual(readdirSync(disk).sort(), [EVENTS_FILE, 'log.jsonl', 'state.safetensors']);
     } finally {
       spawnSync('umount', [disk]);
     }

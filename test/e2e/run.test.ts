@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { EVENTS_FILE } from '../../lib/modes/tensorboard.js';
 import { writeCifar } from '../helpers/cifar.js';
 
 const bin = resolve('bin/mode-ensemble.js');
@@ -123,7 +124,7 @@ describe('run', () => {
     assert.ok(readFileSync(checkpoint).equals(bytes));
     assert.deepEqual(
       readdirSync(join(folder, 'stop/modes/cifar-resnet18-w4/seed-2')).filter(
-        (name) => !['log.jsonl', 'state.safetensors'].includes(name),
+        (name) => ![EVENTS_FILE, 'log.jsonl', 'state.safetensors'].includes(name),
       ),
       [],
     );

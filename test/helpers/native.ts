@@ -71,6 +71,7 @@ export function trainOptions(
     workers: 1,
     checkpoint,
     ranks: null,
+    evaluate: false,
     resume: '',
     metadata: { made: 'test' },
     ...overrides,

@@ -20,7 +20,11 @@ export function pythonWithTorch(): Python | undefined {
         { command: 'python3', env: {} },
         ...(libtorch ? [{ command: 'python3', env: { PYTHONPATH: dirname(libtorch) } }] : []),
       ];
-  return candidates.find((python) => run(python, ['-c', 'import torch']).status === 0);
+  return candidates.find((python) => hasModule(python, 'torch'));
+}
+
+export function hasModule(python: Python, module: string): boolean {
+  return run(python, ['-c', `import ${module}`]).status === 0;
 }
 
 /** Runs a script of test/parity and gives what it prints; throws with its words where it fails. */

@@ -167,6 +167,8 @@ void randomness() {
       options.prepare.augment.crop = "padded";
       options.prepare.augment.cropPadding = 2;
       options.prepare.augment.flip = true;
+      options.prepare.augment.randAugment = 9;
+      options.prepare.augment.erasing = 0.5;
       options.prepare.seed = 9;
       options.prepare.epoch = epoch;
       const auto stream = read_all(set_of(std::make_shared<FakeReader>(500)), options);
@@ -268,6 +270,8 @@ void folders(int count, char** paths) {
         options.prepare.training = true;
         options.prepare.augment.crop = "resized";
         options.prepare.augment.flip = true;
+        options.prepare.augment.randAugment = 9;
+        options.prepare.augment.erasing = 0.5;
         options.prepare.decode = mode;
         const auto stream = read_all(data, options);
         if (first.empty()) first = stream.sum;

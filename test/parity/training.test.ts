@@ -9,7 +9,7 @@ import type { EpochEvent, Precision } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { writeCifar } from '../helpers/cifar.js';
 import { extractOne } from '../helpers/features.js';
-import { open, recipe, trainOptions } from '../helpers/native.js';
+import { CIFAR_TRANSFORM, open, recipe, trainOptions } from '../helpers/native.js';
 import { initWeights, relativeError } from '../helpers/networks.js';
 import { floats, readTensors, type Tensor } from '../helpers/safetensors.js';
 
@@ -164,5 +164,71 @@ describe('dropout', () => {
     assert.ok(first.equals(await train('second', 0.3, 7)));
     assert.ok(!first.equals(await train('third', 0, 7)));
     assert.ok(!first.equals(await train('fourth', 0.3, 8)));
+  });
+});
+
+describe('a running mean of the weights', () => {
+  const RATE = { schedule: 'step', stepEpochs: 100, learningRate: 0.02 } as const;
+  const train = async (name: string, settings: z.input<typeof trainSchema>) => {
+    const data = await open({ path: writeCifar(join(folder, 'mean'), 64) });
+    const checkpoint = join(folder, `${name}.safetensors`);
+    const events: EpochEvent[] = [];
+    const options = trainOptions(data.handle, data.handle, checkpoint, {
+      arch: { name: 'cifar-resnet18', width: 8, classes: 10, dropout: 0 },
+      seed: 9,
+      ...recipe({ cropPadding: 0, flip: false, batchSize: 64, ...RATE, ...settings }),
+    });
+    await getAddon().train(options, (event) => void (event.type === 'epoch' && events.push(event))).done;
+    return { weights: readTensors(checkpoint).tensors, events };
+  };
+
+  it('begins with the initial weights, is what is kept and validated, and leaves the steps as they are', async () => {
+    const initial = join(folder, 'mean-initial.safetensors');
+    await initWeights({ name: 'cifar-resnet18', width: 8, classes: 10, dropout: 0 }, 9, initial);
+    const plain = [readTensors(initial).tensors];
+    for (const epochs of [1, 2]) plain.push((await train(`plain-${epochs}`, { epochs })).weights);
+    const mean = await train('mean', { epochs: 2, ema: 0.75 });
+    for (const [name, tensor] of mean.weights) {
+      if (tensor.dtype === 'I64') continue;
+      const [zero, one, two] = plain.map((weights) => floats(weights.get(name) as Tensor));
+      // 0.75 · (0.75 · w0 + 0.25 · w1) + 0.25 · w2
+      const expected = two?.map((w2, i) => 0.5625 * (zero?.[i] as number) + 0.1875 * (one?.[i] as number) + 0.25 * w2);
+      assert.ok(relativeError(floats(tensor), expected as Float32Array) < 1e-5, name);
+    }
+    const without = await train('without', { epochs: 2 });
+    assert.deepEqual(
+      mean.events.map(({ loss }) => loss),
+      without.events.map(({ loss }) => loss),
+    );
+    assert.notEqual(mean.events[1]?.testLoss, without.events[1]?.testLoss);
+  });
+});
+
+describe('stochastic depth', () => {
+  const train = async (name: string, dropPath: number, arch = 't2t-vit-7') => {
+    const data = await open({ path: writeCifar(join(folder, 'depth'), 8) });
+    const width = arch === 't2t-vit-7' ? 64 : 8;
+    const events: EpochEvent[] = [];
+    const options = trainOptions(data.handle, data.handle, join(folder, `${name}.safetensors`), {
+      arch: { name: arch, width, classes: 10, dropout: 0 },
+      ...recipe({ batchSize: 8, epochs: 1, learningRate: 0.001, cropPadding: 0, dropPath }),
+      transform: { ...CIFAR_TRANSFORM, resize: arch === 't2t-vit-7' ? 224 : 32, crop: arch === 't2t-vit-7' ? 224 : 32 },
+    });
+    await getAddon().train(options, (event) => void (event.type === 'epoch' && events.push(event))).done;
+    return events[0] as EpochEvent;
+  };
+
+  it('draws from the seed, and shapes training alone', async () => {
+    const [plain, dropped, again] = [await train('all', 0), await train('some', 0.9), await train('again', 0.9)];
+    assert.notEqual(dropped.loss, plain.loss);
+    assert.equal(again.loss, dropped.loss);
+    assert.equal(again.testLoss, dropped.testLoss);
+  });
+
+  it('is refused where the network has none', async () => {
+    await assert.rejects(train('none', 0.1, 'cifar-resnet18'), {
+      code: 'E_CONFIG',
+      message: /dropPath: this architecture has none/,
+    });
   });
 });

@@ -89,11 +89,11 @@ test('what cannot be taken apart is one sentence', () => {
   fails('cifr10:dir', '--in: unknown reader "cifr10" in "cifr10:dir"; the nearest is "cifar10"');
   fails(
     'zzz:dir',
-    '--in: unknown reader "zzz" in "zzz:dir"; known are cifar10, cifar100, svhn, imagenet, folder, list, tar, npy, builtin',
+    '--in: unknown reader "zzz" in "zzz:dir"; known are cifar10, cifar100, svhn, imagenet, folder, list, tar, npy, made-up, builtin',
   );
   fails(
     'data/cifar',
-    '--in: expected [NAME=]READER:PATH[?split=test] with READER one of cifar10, cifar100, svhn, imagenet, folder, list, tar, npy, builtin, for instance cifar10:DIR, found "data/cifar"',
+    '--in: expected [NAME=]READER:PATH[?split=test] with READER one of cifar10, cifar100, svhn, imagenet, folder, list, tar, npy, made-up, builtin, for instance cifar10:DIR, found "data/cifar"',
   );
   fails('folder:', '--in: expected a path after "folder:", found "folder:"');
   fails('folder:x?skip=1', '--in: unknown key "skip" in "folder:x?skip=1"; known are split');

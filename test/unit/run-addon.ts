@@ -160,7 +160,7 @@ export function fakeAddon(): FakeAddon {
           sink({ type: 'epoch', epoch, epochs: options.epochs, ...numbers });
         }
         writeSafetensors(options.checkpoint, { w: { dtype: 'F32', shape: [2] } }, options.metadata);
-        return { loss: 0.5, accuracy: 50, top5: 90, seconds: 2, imagesPerSecond: 60 };
+        return { loss: 0.5, accuracy: 50, top5: 90, testLoss: 1, seconds: 2, imagesPerSecond: 60 };
       }),
     extract: (options: ExtractOptions) =>
       start('extract', () => {
