@@ -4,11 +4,12 @@
  * long the product of float32 matrices alone would take for all pairs, at what this machine reaches at that moment.
  *
  *   node dist/bench/neighbours.js [--case noise,clusters,spread,given] [--rows 50000] [--queries 60000] [--width 512]
- *     [--members 3] [--k 50] [--threads 2] [--rounds 3] [--tensor stage5 --bank FILE,… --ask FILE,…] [--json]
+ *     [--members 3] [--k 50] [--threads 2] [--rounds 3] [--python python3] [--tensor stage5 --bank FILE,… --ask FILE,…] [--json]
  *
  * `noise`: rectified normal numbers, without any structure; `clusters`: ten centres with a little noise; `spread`: a hundred
  * with more; `given`: the features in --bank and --ask (a file a member), repeated until there are enough rows, every number
- * changed by about 2 %. Feature files are made for this and removed again.
+ * changed by about 2 %. Feature files are made for this and removed again. With `--python`, one that has faiss, and one member, its
+ * IndexFlatL2 searches the same files in turn, and the distances are compared. The peak of this process's memory comes last.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
@@ -16,6 +17,7 @@ import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { getAddon, readAddonRecord } from '../lib/native/load.js';
+import { startPython } from './python.js';
 
 /** Fills a row of the features of member `member`. */
 type Fill = (out: Float32Array, row: number, member: number) => void;
@@ -33,6 +35,7 @@ const { values } = parseArgs({
     tensor: { type: 'string', default: 'stage5' },
     bank: { type: 'string', default: '' },
     ask: { type: 'string', default: '' },
+    python: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -179,12 +182,13 @@ async function measure(name: string) {
       const gflops = product(width);
       const start = performance.now();
       const before = process.cpuUsage();
-      const { search } = await getAddon().neighbours(options, () => {}).done;
+      const { search, distances } = await getAddon().neighbours(options, () => {}).done;
       const { user, system } = process.cpuUsage(before);
       const seconds = (performance.now() - start) / 1000;
       const processor = (user + system) / 1e6 / threads;
       const productSeconds = gflops && (2 * rows * queries * width) / gflops / 1e9;
-      runs.push({ seconds, processor, gflops, productSeconds, ...search });
+      const faiss = members === 1 ? await ofFaiss(options, distances[0] as Float32Array) : undefined;
+      runs.push({ seconds, processor, gflops, productSeconds, faiss, ...search });
     }
     return { name, width, members, runs };
   } finally {
@@ -192,6 +196,30 @@ async function measure(name: string) {
   }
 }
 
+interface Faiss {
+  seconds: number;
+  /** The largest relative difference of a query's distance to its k-th neighbour. */
+  difference: number;
+}
+
+/** The same search by faiss; undefined where no Python is given that has it. */
+async function ofFaiss(
+  options: { bank: string[]; queries: string[][] },
+  ours: Float32Array,
+): Promise<Faiss | undefined> {
+  const [bank] = options.bank;
+  const queries = options.queries[0]?.[0];
+  const answer = await faiss?.ask<{ seconds: number; distances: string }>({ bank, queries, tensor: values.tensor, k });
+  if (!answer) return undefined;
+  const theirs = new Float32Array(Uint8Array.from(readFileSync(answer.distances)).buffer);
+  const difference = ours.reduce((most, own, i) => {
+    const other = theirs[i] as number;
+    return Math.max(most, Math.abs(Math.abs(own) - other) / other);
+  }, 0);
+  return { seconds: answer.seconds, difference };
+}
+
+const faiss = values.python === undefined ? undefined : startPython(values.python, 'faiss_search.py', String(threads));
 const results = [];
 if (!values.json) {
   console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, ${threads} threads; ${rows} × ${queries}, k = ${k}`);
@@ -206,8 +234,13 @@ for (const name of list(values.case)) {
       `${name.padEnd(9)} D = ${result.width}, ${result.members} members: ${run.seconds.toFixed(2)} s` +
         ` (${run.processor.toFixed(2)} s of processor a thread); sketch of ${run.width}, passed ${share(run.passed, run.pairs)},` +
         ` computed ${((run.computed ?? 0) / queries).toFixed(1)} a query` +
+        (run.faiss
+          ? `; faiss ${run.faiss.seconds.toFixed(2)} s, ratio ${(run.seconds / run.faiss.seconds).toFixed(2)}, distances within ${run.faiss.difference.toExponential(1)}`
+          : '') +
         (run.gflops ? `; float32 product ${run.gflops.toFixed(0)} GFLOP/s, ${run.productSeconds?.toFixed(1)} s` : ''),
     );
   }
 }
 if (values.json) console.log(JSON.stringify({ cpu: cpus()[0]?.model, threads, rows, queries, k, results }, null, 2));
+else console.log(`peak memory ${(process.resourceUsage().maxRSS / 2 ** 20).toFixed(2)} GiB`);
+faiss?.end();

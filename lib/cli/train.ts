@@ -61,11 +61,11 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   const { skipBadImages, threads = threadsOf(launch), workers = 2, madeUpData, evaluate } = flags;
   checkMadeUp(flags);
   const seed = flags.seed ?? (madeUpData ? 0 : undefined);
-  if (seed === undefined) throw new ConfigError('--seed: expected a whole number, found nothing');
+  if (seed === undefined) throw new ConfigError("required option '--seed <n>' not specified");
   if (flags.run !== undefined && flags.out !== undefined) {
     throw new ConfigError('--out: expected either --run or --out, found both');
   }
-  const settings = trainSettings(madeUpData ? { epochs: 1, ...flags } : flags);
+  const settings = trainSettings(madeUpData ? { epochs: 1, warmupEpochs: 0, cooldownEpochs: 0, ...flags } : flags);
   const { allowChange = [] } = flags;
   checkChangeable(allowChange, '--allow-change');
   const arch = resolveArch(flags.arch, flags.width, { where: '--arch' });

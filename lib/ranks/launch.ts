@@ -83,9 +83,9 @@ const LAUNCHERS: readonly Launcher[] = [
   mpi('mpiexec (MPICH)', 'PMI_RANK', 'PMI_SIZE', 'MPI_LOCALNRANKS'),
 ];
 
-/** `node[07-09,12],b2` → `node07`. */
+/** `node[07-09,12],b2` → `node07`: of every bracket what comes first, and nothing behind a comma outside of them. */
 export function firstHost(list: string): string {
-  return list.replace(/^([^[,]*)\[([^\],-]*)[^\]]*\](.*)$/, '$1$2$3').replace(/,.*/, '');
+  return list.replace(/\[([^\],-]*)[^\]]*\]/g, '$1').replace(/,.*/, '');
 }
 
 /**

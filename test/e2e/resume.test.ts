@@ -163,7 +163,7 @@ describe('a training that goes on', () => {
     fails(2, /: a training with data .* was stopped here/, ...changed('--in', 'builtin:shapes'));
     fails(
       2,
-      /--allow-change: no setting is called learnigRate; the nearest is "learningRate"/,
+      /--allow-change: no setting is called "?learnigRate"?; the nearest is "learningRate"/,
       ...changed('--allow-change', 'learnigRate'),
     );
     fails(2, /--allow-change: batchSize cannot change/, ...changed('--allow-change', 'batchSize'));

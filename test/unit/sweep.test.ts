@@ -345,7 +345,7 @@ test('a log is followed also where a new one takes its place', () => {
 test('a process that refuses its arguments says why', async () => {
   const end = await startTraining(['train', '--arch=R18', '--seed=1', '--epoch=3', '--json'], () => {}).done;
   assert.deepEqual(end, {
-    failure: { code: 'E_CONFIG', message: "unknown option '--epoch' (Did you mean --epochs?)" },
+    failure: { code: 'E_CONFIG', message: "unknown option '--epoch=3' (Did you mean --epochs?)" },
   });
 });
 
