@@ -57,8 +57,15 @@ export class SweepProgress extends Progress {
 
   override clear(): void {
     super.clear();
-    if (this.drawn > 0) this.stream.write(`\r\x1b[${this.drawn}A\x1b[J`);
+    const away = this.takeAway();
+    if (away !== '') this.stream.write(away);
+  }
+
+  /** What takes the table off the screen. */
+  private takeAway(): string {
+    const away = this.drawn > 0 ? `\r\x1b[${this.drawn}A\x1b[J` : '';
     this.drawn = 0;
+    return away;
   }
 
   /** Draws the table; where there is no terminal, says now and then where the trainings are. */
@@ -66,8 +73,9 @@ export class SweepProgress extends Progress {
     const now = this.now();
     if (this.stream.isTTY) {
       const lines = this.table(now, this.stream.rows ?? 24, this.stream.columns ?? 80);
-      this.clear();
-      this.stream.write(lines.map((line) => `${line}\n`).join(''));
+      super.clear();
+      // In one piece, so that it does not flicker.
+      this.stream.write(this.takeAway() + lines.map((line) => `${line}\n`).join(''));
       this.drawn = lines.length;
     } else if (now - this.lastTold >= INTERVAL_MS) {
       this.line(this.sums(now));

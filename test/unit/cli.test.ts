@@ -321,7 +321,7 @@ for (const command of ['data', 'data ls', 'data verify']) {
   });
 }
 
-for (const command of ['doctor', 'models', 'run', 'train', 'eval-clean', 'eval-ood', 'convert']) {
+for (const command of ['doctor', 'models', 'run', 'train', 'sweep', 'eval-clean', 'eval-ood', 'convert']) {
   test(`the help of ${command} has examples and exits 0`, () => {
     const { status, stdout, stderr } = cli(command, '--help');
     assert.deepEqual([status, stderr], [0, '']);
