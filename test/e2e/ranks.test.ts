@@ -77,7 +77,7 @@ async function isGone(name: string): Promise<boolean> {
 describe('two ranks with half of each batch', () => {
   // No batch norm: each rank's part is normalised as it is in the whole batch.
   const NO_BATCH_NORM = ['--arch', 't2t-vit-7', '--width', '64', '--batch-size', '4', '--epochs', '1', '--no-flip'];
-  const twenty = [...NO_BATCH_NORM, '--in', 'cifar10:eighty', '--learning-rate', '0.0003', '--crop-padding', '0'];
+  const twenty = [...NO_BATCH_NORM, '--in', 'cifar10:eighty', '--learning-rate', '0.001', '--crop-padding', '0'];
   before(async () => {
     writeCifar(join(folder, 'eighty'), 80, 8);
     await succeeds([...COMMAND, ...twenty, '--out', 'one']);
@@ -87,7 +87,7 @@ describe('two ranks with half of each batch', () => {
     ['tcp', [...COMMAND, ...twenty, ...TWO], false],
     ['mpi', [...MPIRUN, ...COMMAND, ...twenty], skip],
   ] as const) {
-    it(`over ${name} take the steps of one with the whole (each tensor within 1e-5 after 20)`, {
+    it(`over ${name} take the steps of one with the whole (each weight within 1e-5 after 20)`, {
       skip: reason,
     }, async (t) => {
       await succeeds([...command, '--out', name]);
@@ -97,11 +97,13 @@ describe('two ranks with half of each batch', () => {
       for (const [tensor, value] of one as Map<string, Tensor>) {
         if (value.dtype !== 'F32') continue;
         const [a, b] = [floats(two?.get(tensor) as Tensor), floats(value)];
-        const error = Math.hypot(...a.map((x, i) => x - (b[i] as number))) / Math.hypot(...b);
-        worst = Math.max(worst, error);
-        assert.ok(error < 1e-5, `${tensor}: ${error}`);
+        for (const [i, expected] of b.entries()) {
+          const difference = Math.abs((a[i] as number) - expected);
+          worst = Math.max(worst, difference);
+          assert.ok(difference <= 1e-5 * (1 + Math.abs(expected)), `${tensor}[${i}]: ${a[i]}, expected ${expected}`);
+        }
       }
-      t.diagnostic(`largest relative error of a tensor ${worst.toExponential(1)}`);
+      t.diagnostic(`largest difference of a weight ${worst.toExponential(1)}`);
     });
   }
 });
