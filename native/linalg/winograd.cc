@@ -51,20 +51,26 @@ Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradK
   const auto g = weight_transform();
   // One input channel of a panel at a time, so that memory is written in runs.
   at::parallel_for(0, panels_ * in, 1, [&](int64_t begin, int64_t end) {
+    // Of all outputs of a panel together.
+    using Row = std::array<double, kWinogradPanel>;
+    std::array<Row, 9> w;
+    std::array<std::array<Row, 3>, 6> half;  // G·w
     for (int64_t item = begin; item < end; ++item) {
       const int64_t panel = item / in, c = item % in, first = panel * kWinogradPanel;
-      for (int64_t o = first; o < std::min(out, first + kWinogradPanel); ++o) {
-        const float* w = weight + (o * in + c) * 9;
-        double half[6][3];  // G·w
-        for (size_t i = 0; i < 6; ++i)
-          for (int x = 0; x < 3; ++x) half[i][x] = g[i][0] * w[x] + g[i][1] * w[3 + x] + g[i][2] * w[6 + x];
-        float* to = weight_.data() + (panel * kTilePoints * in + c) * kWinogradPanel + (o - first);
-        for (size_t i = 0; i < 6; ++i)
-          for (size_t j = 0; j < 6; ++j) {
-            const double value = half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2];
-            to[static_cast<int64_t>(6 * i + j) * in * kWinogradPanel] = static_cast<float>(value);
-          }
-      }
+      for (auto& row : w) row.fill(0);
+      for (int64_t o = first; o < std::min(out, first + kWinogradPanel); ++o)
+        for (size_t t = 0; t < 9; ++t)
+          w[t][static_cast<size_t>(o - first)] = weight[(o * in + c) * 9 + static_cast<int64_t>(t)];
+      for (size_t i = 0; i < 6; ++i)
+        for (size_t x = 0; x < 3; ++x)
+          for (size_t o = 0; o < kWinogradPanel; ++o)
+            half[i][x][o] = g[i][0] * w[x][o] + g[i][1] * w[3 + x][o] + g[i][2] * w[6 + x][o];
+      float* to = weight_.data() + (panel * kTilePoints * in + c) * kWinogradPanel;
+      for (size_t i = 0; i < 6; ++i)
+        for (size_t j = 0; j < 6; ++j, to += in * kWinogradPanel)
+          for (size_t o = 0; o < kWinogradPanel; ++o)
+            to[o] = static_cast<float>(half[i][0][o] * g[j][0] + half[i][1][o] * g[j][1] +
+                                       half[i][2][o] * g[j][2]);
     }
   });
 }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "models/train_conv.h"
+
 namespace mode_ensemble {
 namespace {
 
@@ -24,6 +26,8 @@ at::Tensor Conv::operator()(const at::Tensor& x) const {
   // (github.com/uxlfoundation/oneDNN/issues/6035, in LibTorch 2.13). Without the stride it is right.
   if (stride > 1 && weight.size(2) == 1 && weight.size(1) < 16)
     return at::conv2d(x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride), weight, bias);
+  if (stride == 1 && padding == 1 && !bias.defined() && suits_train_conv(x, weight))
+    return train_conv(x, weight);
   return at::conv2d(x, weight, bias, stride, padding);
 }
 

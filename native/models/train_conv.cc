@@ -1,0 +1,59 @@
+#include "models/train_conv.h"
+
+#include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "linalg/winograd.h"
+
+namespace mode_ensemble {
+namespace {
+
+constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
+
+// Weights move with each step, so they are transformed each time.
+at::Tensor filter(const at::Tensor& input, const at::Tensor& weight) {
+  const auto x = input.contiguous(kChannelsLast);
+  const auto plain = weight.contiguous(at::MemoryFormat::Contiguous);
+  const int64_t out = weight.size(0);
+  auto y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
+  const auto bias = at::zeros({out}, x.options());
+  Winograd(plain.const_data_ptr<float>(), weight.size(1), out)
+      .run({false, x.const_data_ptr(), x.size(0), x.size(2), x.size(3), bias.const_data_ptr<float>(), nullptr,
+            false, y.mutable_data_ptr()});
+  return y;
+}
+
+struct TrainConv : torch::autograd::Function<TrainConv> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& weight) {
+    context->save_for_backward({x, weight});
+    return filter(x, weight);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1];
+    const auto g = gradients[0].contiguous(kChannelsLast);
+    at::Tensor of_x;
+    // Turned by half a turn, inputs and outputs exchanged.
+    if (context->needs_input_grad(0)) of_x = filter(g, weight.flip({2, 3}).transpose(0, 1));
+    const std::array<int64_t, 2> one{1, 1}, none{0, 0};
+    const auto of_both = at::convolution_backward(g, x, weight, at::OptionalIntArrayRef(), one, one, one,
+                                                  /*transposed=*/false, none, 1, {false, true, false});
+    return {of_x, std::get<1>(of_both)};
+  }
+};
+
+}  // namespace
+
+bool suits_train_conv(const at::Tensor& x, const at::Tensor& weight) {
+  return weight.requires_grad() && weight.size(2) == 3 && weight.size(3) == 3 && x.is_cpu() &&
+         x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
+         !at::autocast::is_autocast_enabled(at::kCPU) && Winograd::serves(weight.size(1), weight.size(0)) &&
+         Winograd::serves(weight.size(0), weight.size(1));
+}
+
+at::Tensor train_conv(const at::Tensor& x, const at::Tensor& weight) { return TrainConv::apply(x, weight); }
+
+}  // namespace mode_ensemble
