@@ -2,9 +2,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 namespace mode_ensemble {
 namespace {
@@ -39,6 +41,18 @@ std::array<std::array<double, 3>, 6> weight_transform() {
 }
 
 }  // namespace
+
+const WinogradKernels* winograd_kernels() {
+  static const auto* const chosen = [] {
+    const auto used = at::get_cpu_capability();
+    const WinogradKernels* first = nullptr;
+    for (const auto* kernels : all_winograd_kernels())
+      if (!first && (used == "AVX512" || (used == "AVX2" && std::string_view(kernels->name) == "avx2")))
+        first = kernels;
+    return first;
+  }();
+  return chosen;
+}
 
 bool Winograd::serves(int64_t in, int64_t out) {
   return winograd_kernels() != nullptr && in % kWinogradChannels == 0 && out % kWinogradChannels == 0 &&

@@ -8,6 +8,10 @@
 
 namespace mode_ensemble {
 
+// The fastest of the instruction sets that LibTorch uses, or null. (Its ATEN_CPU_CAPABILITY holds it to
+// fewer, as tests do.)
+const WinogradKernels* winograd_kernels();
+
 class Winograd {
  public:
   // Whether this processor and these numbers of channels can be served.

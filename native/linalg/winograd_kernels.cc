@@ -15,9 +15,4 @@ std::vector<const WinogradKernels*> all_winograd_kernels() {
   return kernels;
 }
 
-const WinogradKernels* winograd_kernels() {
-  static const auto all = all_winograd_kernels();
-  return all.empty() ? nullptr : all.front();
-}
-
 }  // namespace mode_ensemble

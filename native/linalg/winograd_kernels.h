@@ -59,7 +59,5 @@ struct WinogradKernels {
 
 // Those that this processor runs, the fastest first; none without AVX2.
 std::vector<const WinogradKernels*> all_winograd_kernels();
-// The fastest, or null.
-const WinogradKernels* winograd_kernels();
 
 }  // namespace mode_ensemble

@@ -1,9 +1,11 @@
 /** Extraction folds batch norms into convolutions: against the plain network, whose parity with PyTorch is parity/networks. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { FeatureFile } from '../../lib/features/store.js';
 import type { ArchOptions, OpenDataResult } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
@@ -13,34 +15,39 @@ import { initWeights, relativeError, trace, writeWithNorms } from '../helpers/ne
 import { float32, floats, int64, type Tensor, writeTensors } from '../helpers/safetensors.js';
 
 const IMAGES = 4;
-const SIDE = 32;
-/** A network of each way in which norms and convolutions follow each other. */
-const NETWORKS: readonly (readonly [name: string, width: number])[] = [
+/** A network of each way in which norms and convolutions follow each other; the side of its images, some odd. */
+const NETWORKS: readonly (readonly [name: string, width: number, side?: number])[] = [
   ['cifar-resnet18', 8],
   ['cifar-resnet20', 8],
   ['resnet50', 8],
   ['wrn-10-1', 16],
   ['densenet121', 8],
   ['cifar-densenet-bc-100', 8],
+  // Every 3×3 convolution of stride 1 by Winograd's filtering; maps of 32, 16, 8, 4 pixels, and of 27, 14, 7, 4.
+  ['cifar-resnet18', 32],
+  ['cifar-resnet18', 32, 27],
+  // Channels that are no multiple of a panel.
+  ['wrn-10-3', 16, 19],
 ];
 
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-frozen-'));
-const input = join(folder, 'input');
+const input = (side: number) => join(folder, `input-${side}`);
+const transformOf = (side: number) => ({ ...CIFAR_TRANSFORM, resize: side, crop: side });
 let data: OpenDataResult;
 
 /** Writes the pixels that an extraction sees, for a trace. */
-function writeInput({ handle }: OpenDataResult): void {
+function writeInput({ handle }: OpenDataResult, side: number): void {
   const { mean, std } = CIFAR_TRANSFORM;
-  const values = new Float32Array(IMAGES * 3 * SIDE * SIDE);
+  const values = new Float32Array(IMAGES * 3 * side * side);
   for (let i = 0; i < IMAGES; i++) {
-    const { pixels } = getAddon().readImage(handle, i, CIFAR_TRANSFORM);
+    const { pixels } = getAddon().readImage(handle, i, transformOf(side));
     for (const [at, pixel] of pixels.entries()) {
       const channel = at % 3;
-      const place = (i * 3 + channel) * SIDE * SIDE + Math.floor(at / 3);
+      const place = (i * 3 + channel) * side * side + Math.floor(at / 3);
       values[place] = (pixel / 255 - (mean[channel] as number)) / (std[channel] as number);
     }
   }
-  writeTensors(input, { images: float32([IMAGES, 3, SIDE, SIDE], values), labels: int64([0, 1, 2, 3]) });
+  writeTensors(input(side), { images: float32([IMAGES, 3, side, side], values), labels: int64([0, 1, 2, 3]) });
 }
 
 /** The average over space of [N, C, H, W]. */
@@ -55,20 +62,22 @@ function pooled(map: Tensor): number[] {
 
 before(async () => {
   data = await open({ path: writeCifar(join(folder, 'cifar'), IMAGES) });
-  writeInput(data);
+  for (const side of new Set(NETWORKS.map(([, , own = 32]) => own))) writeInput(data, side);
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the frozen network of an extraction', () => {
-  for (const [name, width] of NETWORKS) {
-    it(`gives the logits and stages of the plain ${name} (relative error below 1e-5), and not the same bits`, async () => {
+  for (const [name, width, side = 32] of NETWORKS) {
+    it(`gives the logits and stages of the plain ${name} of width ${width}, ${side} pixels (relative error below 1e-5), and not the same bits`, async () => {
       const arch: ArchOptions = { name, width, classes: 10, dropout: 0 };
       const checkpoint = join(folder, `${name}.safetensors`);
       const output = join(folder, `${name}-features.safetensors`);
       writeWithNorms(checkpoint, await initWeights(arch, 1, checkpoint));
-      const { tensors } = await trace(arch, { checkpoint }, input, join(folder, 'trace'));
-      await getAddon().extract(extractOptions(data.handle, checkpoint, output, width, { arch, threads: 1 }), quiet)
-        .done;
+      const { tensors } = await trace(arch, { checkpoint }, input(side), join(folder, 'trace'));
+      await getAddon().extract(
+        extractOptions(data.handle, checkpoint, output, width, { arch, threads: 1, transform: transformOf(side) }),
+        quiet,
+      ).done;
       const file = await FeatureFile.open(output);
       const logits = floats(tensors.get('logits') as Tensor);
       const found = await file.logits();
@@ -82,4 +91,18 @@ describe('the frozen network of an extraction', () => {
       }
     });
   }
+
+  // Each processor takes the fastest kernels it has; a child process that LibTorch holds to AVX2 takes the others.
+  const [isChild, has512] = [
+    process.env.ATEN_CPU_CAPABILITY !== undefined,
+    getAddon().info().cpuCapability === 'AVX512',
+  ];
+  const skip = isChild ? 'this is that process' : has512 ? false : 'there is one instruction set here';
+  it('does so with the instructions of AVX2 too', { skip }, () => {
+    const { NODE_TEST_CONTEXT: _, ...outer } = process.env;
+    const env = { ...outer, ATEN_CPU_CAPABILITY: 'avx2' };
+    const { status, stdout } = spawnSync(process.execPath, [fileURLToPath(import.meta.url)], { env, encoding: 'utf8' });
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, /gives the logits and stages of the plain cifar-resnet18 of width 32, 27 pixels/);
+  });
 });
