@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Difference, firstDifference, type Json } from '../config/canonical.js';
+import { type Difference, differences, type Json } from '../config/canonical.js';
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
@@ -75,7 +75,7 @@ export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}
   const checkpoint = checkpointIn(folder);
   if (ranks && !ranks.leads) return follow(options, task, ranks, hooks);
   const finished = async () => {
-    await requireSame(checkpoint, task.metadata, addon);
+    await requireSame(checkpoint, task.metadata, addon, options.evaluate ? SHAPING_LOGITS : undefined);
     await ranks?.share<Told>({ finished: true });
     if (!options.evaluate) return { seed, checkpoint, isNew: false };
     const result = await startTraining(options, task, undefined, hooks).done;
@@ -197,7 +197,16 @@ export function requireSameClasses(train: DataSet, test: DataSet): void {
   throw new ModeEnsembleError('E_DATA', `${train.name}: ${what}; expected the same classes in both`);
 }
 
-async function requireSame(checkpoint: string, metadata: Record<string, string>, addon: Addon): Promise<void> {
+/** What of a mode's settings its outputs depend on, beside the weights. */
+const SHAPING_LOGITS = /^(seed|arch|transform)\b/;
+
+/** @param fields which of them count; default: all */
+async function requireSame(
+  checkpoint: string,
+  metadata: Record<string, string>,
+  addon: Addon,
+  fields: RegExp = /./,
+): Promise<void> {
   const there = await readCheckpoint(checkpoint, addon);
   const advice = 'set it back, use another run folder, or remove this file';
   if (!there) {
@@ -207,15 +216,21 @@ async function requireSame(checkpoint: string, metadata: Record<string, string>,
   }
   const wanted = readMetadata(metadata, checkpoint);
   if (there.settingsHash === wanted?.settingsHash && there.seed === wanted.seed) return;
-  const { field, a, b } = differenceOf(there, wanted);
+  const difference = differencesOf(there, wanted).find(({ field }) => fields.test(field));
+  if (!difference) return;
+  const { field, a, b } = difference;
   const found = `was trained with ${field} ${describe(a)}, but ${describe(b)} is asked for now`;
   throw new ConfigError(`${checkpoint}: ${found}; ${advice}`);
 }
 
 function differenceOf(a: ModeMetadata | undefined, b: ModeMetadata | undefined): Difference {
+  return differencesOf(a, b)[0] ?? { field: 'settingsHash', a: a?.settingsHash, b: b?.settingsHash };
+}
+
+function differencesOf(a: ModeMetadata | undefined, b: ModeMetadata | undefined): Difference[] {
   const whole = (mode: ModeMetadata | undefined): Json => ({
     seed: mode?.seed ?? null,
     ...(mode?.settings as { [key: string]: Json }),
   });
-  return firstDifference(whole(a), whole(b)) ?? { field: 'settingsHash', a: a?.settingsHash, b: b?.settingsHash };
+  return differences(whole(a), whole(b));
 }
