@@ -169,7 +169,8 @@ function startTraining(
   const { reportSteps, ...when } = saving;
   const options = {
     ...recipeOptions(wanted.train),
-    saving: { ...when, folder },
+    // A finished mode that is only evaluated leaves no state behind when it is stopped.
+    saving: { ...when, folder: evaluate ? '' : folder },
     reportSteps,
     arch: wanted.arch,
     seed,

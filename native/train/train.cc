@@ -426,7 +426,7 @@ TrainResult train(const TrainOptions& options, JobContext& context) {
   check(options);
   use_threads(options.threads);
   const MemoryReuse reuse;
-  check_memory(options);
+  if (!options.evaluate) check_memory(options);
   Trainer trainer(options, context);
   return options.evaluate ? trainer.evaluate() : trainer.run();
 }
