@@ -16,11 +16,23 @@ constexpr int64_t kMost = int64_t{1} << 28;  // MPI counts in int
 constexpr int kSpins = 200;
 constexpr useconds_t kPause = 50;
 
-void end() {
+// Ranks that were stopped (128 and the signal) have agreed on it, and wait for each other. One that failed
+// alone must not: the others are in the middle of a sum, and MPI_Finalize would wait for them for ever.
+void end(int status) {
   int ended = 0;
   MPI_Finalized(&ended);
-  if (!ended) MPI_Finalize();
+  if (ended) return;
+  if (status != 0 && status < 128)
+    MPI_Abort(MPI_COMM_WORLD, status);
+  else
+    MPI_Finalize();
 }
+
+#ifdef __GLIBC__
+void at_exit(int status, void*) { end(status); }
+#else
+void at_exit() { end(0); }
+#endif
 
 int start(int* rank, int* size) {
   int before = 0, given = 0;
@@ -31,7 +43,11 @@ int start(int* rank, int* size) {
     if (code != MPI_SUCCESS) return code;
     if (given < MPI_THREAD_SERIALIZED) return MPI_ERR_OTHER;
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    std::atexit(end);
+#ifdef __GLIBC__
+    on_exit(at_exit, nullptr);
+#else
+    std::atexit(at_exit);
+#endif
   }
   MPI_Comm_rank(MPI_COMM_WORLD, rank);
   return MPI_Comm_size(MPI_COMM_WORLD, size);

@@ -71,8 +71,12 @@ class TcpRanks final : public Ranks {
     while (true) {
       before_ = accept_from(listener);
       std::string said(token.size(), ' ');
-      exchange(
-          {nullptr, nullptr, 0, &before_, said.data(), static_cast<int64_t>(said.size()), "", name_of(-1)});
+      try {
+        exchange(
+            {nullptr, nullptr, 0, &before_, said.data(), static_cast<int64_t>(said.size()), "", name_of(-1)});
+      } catch (const Error&) {
+        continue;  // a stranger, who has gone again
+      }
       if (said == token) return;
     }
   }

@@ -221,4 +221,13 @@ describe('ranks that cannot train together', () => {
     assert.equal(status, 1);
     assert.match(said, /Rank 1 has ended before the others/);
   });
+
+  it('are told so, and end, where an MPI has started them', { skip }, async () => {
+    const args = [...COMMAND, ...SMALL, '--out', 'other-mpi'];
+    const began = performance.now();
+    const command = ['mpirun', '-n', '1', ...args, ':', '-n', '1', ...args, '--learning-rate', '0.2'];
+    await fails(/rank 1: expected train\.learningRate 0\.1 as rank 0 has it, found 0\.2/, command);
+    assert.ok(performance.now() - began < 30_000);
+    assert.ok(await isGone('other-mpi'));
+  });
 });
