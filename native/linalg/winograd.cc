@@ -2,11 +2,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 
 #include <algorithm>
 #include <array>
-#include <string_view>
+
+#include "linalg/instruction_set.h"
 
 namespace mode_ensemble {
 namespace {
@@ -43,14 +43,7 @@ std::array<std::array<double, 3>, 6> weight_transform() {
 }  // namespace
 
 const WinogradKernels* winograd_kernels() {
-  static const auto* const chosen = [] {
-    const auto used = at::get_cpu_capability();
-    const WinogradKernels* first = nullptr;
-    for (const auto* kernels : all_winograd_kernels())
-      if (!first && (used == "AVX512" || (used == "AVX2" && std::string_view(kernels->name) == "avx2")))
-        first = kernels;
-    return first;
-  }();
+  static const auto* const chosen = fastest(all_winograd_kernels());
   return chosen;
 }
 

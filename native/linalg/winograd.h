@@ -8,8 +8,7 @@
 
 namespace mode_ensemble {
 
-// The fastest of the instruction sets that LibTorch uses, or null. (Its ATEN_CPU_CAPABILITY holds it to
-// fewer, as tests do.)
+// The fastest of the instruction sets that LibTorch uses, or null.
 const WinogradKernels* winograd_kernels();
 
 class Winograd {

@@ -1,36 +1,11 @@
 // The kernels of winograd_kernels.h for vectors of LANES floats; included by a file for each instruction set,
 // which is compiled for it. No header with inline functions may be included here: the linker could take that
 // set's copy of such a function for the whole program.
+#include "linalg/vector_body.h"
 #include "linalg/winograd_kernels.h"
 
 namespace mode_ensemble {
 namespace {
-
-typedef float Vector __attribute__((vector_size(LANES * 4)));
-typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4)));  // where memory is not aligned
-
-inline Vector load(const float* from) { return *reinterpret_cast<const Loose*>(from); }
-inline void store(float* to, Vector value) { *reinterpret_cast<Loose*>(to) = value; }
-
-// Sixteen bits of a float32: bfloat16, rounded to the nearest, ties to even.
-typedef unsigned short Halves __attribute__((vector_size(LANES * 2)));
-typedef unsigned short LooseHalves __attribute__((vector_size(LANES * 2), aligned(2)));
-typedef unsigned int Bits __attribute__((vector_size(LANES * 4)));
-
-inline Vector load(const unsigned short* from) {
-  const Halves halves = *reinterpret_cast<const LooseHalves*>(from);
-  return reinterpret_cast<Vector>(__builtin_convertvector(halves, Bits) << 16);
-}
-
-inline void store(unsigned short* to, Vector value) {
-  const Bits bits = reinterpret_cast<Bits>(value);
-  const Bits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
-  const Bits nan = Bits{} + 0x7FC0u;
-  const Bits chosen = value == value ? rounded : nan;
-  *reinterpret_cast<LooseHalves*>(to) = __builtin_convertvector(chosen, Halves);
-}
-
-inline Vector all(float value) { return Vector{} + value; }
 
 constexpr float A = static_cast<float>(kPointA), B = static_cast<float>(kPointB);
 constexpr float A2 = static_cast<float>(kPointA * kPointA), B2 = static_cast<float>(kPointB * kPointB);

@@ -25,7 +25,8 @@ struct DenseLayer {
   // [N, in, H, W] → [N, in + growth, H, W]; the input's channels come first. ReLU is in place, since batch
   // norm keeps its input alone.
   at::Tensor operator()(const at::Tensor& x, bool training) const {
-    const auto y = convolve(conv1, norm2, norm1(x, training).relu_(), training, {.add = {}, .relu = true});
+    const auto y = convolve(conv1, norm2, norm1(x, training, {.add = {}, .relu = true}), training,
+                            {.add = {}, .relu = true});
     return at::cat({x, conv2(y)}, 1);
   }
 };
@@ -38,7 +39,7 @@ struct Transition {
       : norm(build.batch_norm(norm_name, in)), conv(build.conv(conv_name, in, in / 2, 1, 1, 0)) {}
 
   at::Tensor operator()(const at::Tensor& x, bool training) const {
-    return at::avg_pool2d(conv(norm(x, training).relu_()), 2);
+    return at::avg_pool2d(conv(norm(x, training, {.add = {}, .relu = true})), 2);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "models/train_conv.h"
+#include "models/train_norm.h"
 
 namespace mode_ensemble {
 namespace {
@@ -17,6 +18,12 @@ double kaiming_bound(int64_t fan_in) {
 
 double bias_bound(int64_t fan_in) { return fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0; }
 
+// In place.
+at::Tensor after(at::Tensor y, const Then& then) {
+  if (then.add.defined()) y.add_(then.add);
+  return then.relu ? y.relu_() : y;
+}
+
 }  // namespace
 
 at::Tensor Conv::operator()(const at::Tensor& x) const {
@@ -26,34 +33,31 @@ at::Tensor Conv::operator()(const at::Tensor& x) const {
   // (github.com/uxlfoundation/oneDNN/issues/6035, in LibTorch 2.13). Without the stride it is right.
   if (stride > 1 && weight.size(2) == 1 && weight.size(1) < 16)
     return at::conv2d(x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride), weight, bias);
-  if (stride == 1 && padding == 1 && !bias.defined() && suits_train_conv(x, weight))
-    return train_conv(x, weight);
+  if (stride == 1 && padding == 1 && suits_train_conv(x, weight)) return train_conv(x, weight, bias);
   return at::conv2d(x, weight, bias, stride, padding);
 }
 
-at::Tensor BatchNorm::operator()(const at::Tensor& x, bool training) const {
-  if (folded) return x;
+at::Tensor BatchNorm::operator()(const at::Tensor& x, bool training, const Then& then) const {
   if (training) {
     c10::NoGradGuard guard;
     batches.add_(1);
   }
-  return at::batch_norm(x, weight, bias, mean, variance, training, momentum, /*eps=*/1e-5,
-                        /*cudnn_enabled=*/true);
+  if (training && suits_train_norm(*this, x, then)) return train_norm(*this, x, then);
+  if (folded) return after(x, then);
+  return after(at::batch_norm(x, weight, bias, mean, variance, training, momentum, /*eps=*/1e-5,
+                              /*cudnn_enabled=*/true),
+               then);
 }
 
 at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x, bool training,
                     const Then& then) {
   if (conv.frozen && norm.folded) return (*conv.frozen)(x, then);
-  auto y = norm(conv(x), training);
-  if (then.add.defined()) y.add_(then.add);
-  return then.relu ? y.relu_() : y;
+  return norm(conv(x), training, then);
 }
 
 at::Tensor convolve(const Conv& conv, const at::Tensor& x, const Then& then) {
   if (conv.frozen) return (*conv.frozen)(x, then);
-  auto y = conv(x);
-  if (then.add.defined()) y.add_(then.add);
-  return then.relu ? y.relu_() : y;
+  return after(conv(x), then);
 }
 
 void freeze(Conv& conv, const Freeze& how) {

@@ -24,7 +24,8 @@ struct BatchNorm {
   at::Tensor weight, bias, mean, variance, batches;
   double momentum = 0.1;  // as torch.nn.BatchNorm2d; eps is its 1e-5
   bool folded = false;    // part of the convolution before it; then only for evaluation
-  at::Tensor operator()(const at::Tensor& x, bool training) const;
+  // What follows may write over what the norm yields, and over x where the norm is folded.
+  at::Tensor operator()(const at::Tensor& x, bool training, const Then& then = {}) const;
 };
 
 // A convolution and what follows it: its batch norm, `then.add` and ReLU. In place wherever autograd allows,

@@ -10,6 +10,7 @@ bool suits_train_conv(const at::Tensor& x, const at::Tensor& weight);
 
 // The convolution, and for the backward pass the gradient of x by the same filtering; that of the weight is
 // LibTorch's.
-at::Tensor train_conv(const at::Tensor& x, const at::Tensor& weight);
+// The bias may be undefined.
+at::Tensor train_conv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 }  // namespace mode_ensemble

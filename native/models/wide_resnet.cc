@@ -49,7 +49,7 @@ class WideResNet : public Network {
       for (const auto& block : layer) x = pass(block, x, training);
       if (result.ends_with(x, want)) return result;
     }
-    x = bn1_(x, training).relu_();
+    x = bn1_(x, training, {.add = {}, .relu = true});
     if (result.ends_with(x, want)) return result;
     result.penultimate = global_average(x);
     result.logits = linear_(result.penultimate);
@@ -82,9 +82,9 @@ class WideResNet : public Network {
   // The shortcut reads the block's input itself, not relu(bn1(input)). In place wherever autograd allows: a
   // convolution's output is kept by nothing but the batch norm that reads it.
   at::Tensor pass(const WideBlock& block, const at::Tensor& x, bool training) {
-    auto y = block.bn1(x, training).relu_();
+    auto y = block.bn1(x, training, {.add = {}, .relu = true});
     if (training)
-      y = block.bn2(dropout(block.conv1(y), dropout_, training), training).relu_();
+      y = block.bn2(dropout(block.conv1(y), dropout_, training), training, {.add = {}, .relu = true});
     else
       y = convolve(block.conv1, block.bn2, y, training, {.add = {}, .relu = true});
     return convolve(block.conv2, y, {.add = block.projects ? block.shortcut(x) : x, .relu = false});

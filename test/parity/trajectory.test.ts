@@ -33,8 +33,8 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const data = writeCifarOf(join(folder, 'cifar'), scenes({ count: images, salt: 5, grid: 8, classes: 10 }, 32));
 
 /** Loss of each step, and the values of each tensor that the fixture has. */
-function train(name: string, { settings }: Fixture['cases'][number], launcher: readonly string[], flags: string[]) {
-  const out = join(folder, name);
+function train({ settings }: Fixture['cases'][number], { name, launcher = [], flags, capability }: Way) {
+  const out = join(folder, name.replaceAll(' ', '-'));
   const { seed, width, learningRate, weightDecay } = settings;
   const [command = '', ...args] = [
     ...[...launcher, process.execPath, resolve('bin/mode-ensemble.js'), 'train', '--arch', 'R18', '--width', width],
@@ -42,7 +42,10 @@ function train(name: string, { settings }: Fixture['cases'][number], launcher: r
     ...['--learning-rate', learningRate, '--weight-decay', weightDecay, '--crop-padding', 0, '--no-flip'],
     ...['--report-steps', 1, ...flags],
   ].map(String);
-  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8', env: MPI_ENV });
+  const { status, stderr } = spawnSync(command, args, {
+    encoding: 'utf8',
+    env: { ...MPI_ENV, ...(capability && { ATEN_CPU_CAPABILITY: capability }) },
+  });
   assert.equal(status, 0, stderr);
   const lines = readFileSync(join(out, 'log.jsonl'), 'utf8').trimEnd().split('\n');
   const events = lines.map((line) => JSON.parse(line));
@@ -55,16 +58,40 @@ function train(name: string, { settings }: Fixture['cases'][number], launcher: r
   return { losses: events.filter(({ type }) => type === 'step').map(({ loss }) => loss as number), tensors, values };
 }
 
-const WAYS: [name: string, ranks: number, launcher: string[], flags: string[], skip: string | false, loss: number][] = [
-  ['one process', 1, [], ['--threads', '2'], false, 1e-4],
-  ['two ranks over TCP', 2, [], ['--ranks', '2', '--threads', '1'], false, 1e-3],
-  ['two ranks over MPI', 2, ['mpirun', '-n', '2'], ['--threads', '1'], hasMpi() ? false : 'there is no MPI here', 1e-3],
+interface Way {
+  name: string;
+  ranks: number;
+  launcher?: string[];
+  flags: string[];
+  skip?: string | false;
+  /** What the largest relative error of a loss must stay below. */
+  bound: number;
+  /** Of the instructions that LibTorch and our kernels may use; default: all that the processor has. */
+  capability?: 'avx2' | 'default';
+}
+
+const noMpi = hasMpi() ? false : 'there is no MPI here';
+const alone = { ranks: 1, flags: ['--threads', '2'], bound: 1e-4 };
+const WAYS: readonly Way[] = [
+  { name: 'one process', ...alone },
+  { name: 'one process with AVX2', ...alone, capability: 'avx2' },
+  { name: "one process with LibTorch's kernels alone", ...alone, capability: 'default' },
+  { name: 'two ranks over TCP', ranks: 2, flags: ['--ranks', '2', '--threads', '1'], bound: 1e-3 },
+  {
+    name: 'two ranks over MPI',
+    ranks: 2,
+    launcher: ['mpirun', '-n', '2'],
+    flags: ['--threads', '1'],
+    skip: noMpi,
+    bound: 1e-3,
+  },
 ];
 
-for (const [name, ranks, launcher, flags, skip, bound] of WAYS) {
+for (const way of WAYS) {
+  const { name, ranks, skip = false, bound } = way;
   describe(`ResNet-18 in float32, ${name}`, { skip }, () => {
     const found = cases.find((one) => one.ranks === ranks) as Fixture['cases'][number];
-    const trained = skip === false ? train(name.replaceAll(' ', '-'), found, launcher, flags) : undefined;
+    const trained = skip === false ? train(found, way) : undefined;
 
     it(`loses at each of 20 steps what PyTorch loses (relative error below ${bound})`, (t) => {
       const { losses } = trained as NonNullable<typeof trained>;
