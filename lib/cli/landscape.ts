@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ConfigError } from '../config/errors.js';
-import type { LandscapeResult, SurfaceKind } from '../landscape/landscape.js';
+import type { SurfaceKind } from '../landscape/landscape.js';
+import type { LandscapeResult } from '../landscape/surface-files.js';
 import type { Precision } from '../native/contract.js';
 import { landscapeOf, SURFACE_BATCH } from '../run/run-landscape.js';
 import type { CommandContext } from './context.js';

@@ -1,8 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, type ErrorCode, hasCode } from '../config/errors.js';
 import { VERSION } from '../config/version.js';
-import { CommandContext } from './context.js';
 import { addConnect } from './connect.js';
+import { CommandContext } from './context.js';
 import { addConvert } from './convert.js';
 import { addData } from './data.js';
 import { addDetectors } from './detectors.js';

@@ -27,7 +27,10 @@ export const landscapeSchema = z.strictObject(
     images: landscapeFields.images.default(200),
     labels: landscapeFields.labels.default('auto'),
     /** Default: all of the experiment's. */
-    out: z.array(z.string({ error: namesText }), { error: namesText }).min(1, namesText).optional(),
+    out: z
+      .array(z.string({ error: namesText }), { error: namesText })
+      .min(1, namesText)
+      .optional(),
     seed: whole(0, 2 ** 32 - 1, `a whole number from 0 to ${2 ** 32 - 1}`).default(0),
   },
   { error: 'a mapping of landscape settings' },

@@ -38,7 +38,7 @@ export interface Axis {
 
 /** Height of a panel, in pixels; its width is such that both axes have one scale. */
 const HEIGHT = 210;
-const GAP = 26;
+const GAP = 30;
 const LEFT = 74;
 const TOP = 34;
 const LABEL = { width: 21, height: 9 };
@@ -82,7 +82,18 @@ function legendMark(x: number) {
     encode: { enter: { x: { value: x }, y: { value: TOP }, width: { value: 10 }, height: { value: HEIGHT } } },
     data: [{ name: 'levels', values: LEVELS.map((level) => ({ level })) }],
     scales: [{ name: 'height', type: 'linear', domain: [0, top + 0.25], range: [HEIGHT, 0] }],
-    axes: [{ orient: 'right', scale: 'height', values: LEVELS.filter((_, i) => i % 4 === 0 || i === 19), format: '.1f', domain: false, tickSize: 3, title: 'mean cross-entropy', titlePadding: 6 }],
+    axes: [
+      {
+        orient: 'right',
+        scale: 'height',
+        values: LEVELS.filter((_, i) => i % 4 === 0 || i === 19),
+        format: '.1f',
+        domain: false,
+        tickSize: 3,
+        title: 'mean cross-entropy',
+        titlePadding: 6,
+      },
+    ],
     marks: [
       {
         type: 'rect',
@@ -118,8 +129,16 @@ interface TextSettings {
 
 function textMark({ x, y, text, size, weight = 'normal', angle = 0 }: TextSettings) {
   const place = { x: { value: x }, y: { value: y }, text: { value: text }, angle: { value: angle } };
-  const look = { font: { value: FONT }, fontSize: { value: size }, fontWeight: { value: weight }, fill: { value: INK } };
-  return { type: 'text', encode: { enter: { ...place, ...look, align: { value: 'center' }, baseline: { value: 'middle' } } } };
+  const look = {
+    font: { value: FONT },
+    fontSize: { value: size },
+    fontWeight: { value: weight },
+    fill: { value: INK },
+  };
+  return {
+    type: 'text',
+    encode: { enter: { ...place, ...look, align: { value: 'center' }, baseline: { value: 'middle' } } },
+  };
 }
 
 function panelMark(
@@ -138,7 +157,10 @@ function panelMark(
     lines: contourLines(values, across.count, level).map((line): Line => line.map(([x, y]) => [toX(x), toY(y)])),
   }));
   const labels = placeLabels(contours, { ...LABEL, sides: [width, HEIGHT] });
-  const paths = contours.flatMap(({ level, lines }) => lines.map((line) => ({ level, path: pathOf(line) })));
+  // One path a level keeps the file small.
+  const paths = contours.flatMap(({ level, lines }) =>
+    lines.length > 0 ? [{ level, path: lines.map(pathOf).join('') }] : [],
+  );
   const gaps = [...values].flatMap((value, point) =>
     Number.isNaN(value) ? [{ x: toX(point % across.count), y: toY(Math.floor(point / across.count)) }] : [],
   );
@@ -149,7 +171,12 @@ function panelMark(
     encode: {
       enter: {
         ...{ x: { field: 'x' }, y: { field: 'y' }, angle: { field: 'angle' }, text: { field: 'text' } },
-        ...{ align: { value: 'center' }, baseline: { value: 'middle' }, font: { value: FONT }, fontSize: { value: 8.5 } },
+        ...{
+          align: { value: 'center' },
+          baseline: { value: 'middle' },
+          font: { value: FONT },
+          fontSize: { value: 8.5 },
+        },
         ...(halo
           ? { stroke: { value: '#ffffff' }, strokeWidth: { value: 3.5 }, fill: { value: '#ffffff' } }
           : { fill: { value: INK } }),
@@ -175,8 +202,25 @@ function panelMark(
       { name: 'y', type: 'linear', domain: [up.from, up.to], range: [HEIGHT, 0] },
     ],
     axes: [
-      { orient: 'bottom', scale: 'x', tickCount: 5, labels: isLast, ticks: isLast, domain: false, ...(isLast ? { title: across.title } : {}) },
-      { orient: 'left', scale: 'y', tickCount: 5, labels: isFirst, ticks: isFirst, domain: false, ...(isFirst ? { title: up.title } : {}) },
+      {
+        orient: 'bottom',
+        scale: 'x',
+        tickCount: 4,
+        labelFlush: true,
+        labels: isLast,
+        ticks: isLast,
+        domain: false,
+        ...(isLast ? { title: across.title } : {}),
+      },
+      {
+        orient: 'left',
+        scale: 'y',
+        tickCount: 4,
+        labels: isFirst,
+        ticks: isFirst,
+        domain: false,
+        ...(isFirst ? { title: up.title } : {}),
+      },
     ],
     marks: [
       {
@@ -215,7 +259,12 @@ function panelMark(
         encode: {
           enter: {
             ...{ x: { scale: 'x', field: 'x', offset: 6 }, y: { scale: 'y', field: 'y', offset: -7 } },
-            ...{ text: { field: 'text' }, font: { value: FONT }, fontSize: { value: 10 }, fontWeight: { value: 'bold' } },
+            ...{
+              text: { field: 'text' },
+              font: { value: FONT },
+              fontSize: { value: 10 },
+              fontWeight: { value: 'bold' },
+            },
             ...(halo ? { stroke: { value: '#ffffff' }, strokeWidth: { value: 3 } } : {}),
             fill: { value: '#c0392b' },
           },

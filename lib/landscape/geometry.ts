@@ -75,8 +75,14 @@ export function planeGeometry(
     return { title, count: grid, from: low - around, to: high + around };
   };
   const [across, up] = [
-    axisOf('distance along the first two', at.map((one) => one[0])),
-    axisOf('distance from them', at.map((one) => one[1])),
+    axisOf(
+      'distance along the first two',
+      at.map((one) => one[0]),
+    ),
+    axisOf(
+      'distance from them',
+      at.map((one) => one[1]),
+    ),
   ];
   const coefficients = places(up).flatMap((q) =>
     places(across).map((p) => {

@@ -25,6 +25,7 @@ export function drawLines({ axis, panels, legend, columns }: LineFigure): Promis
   return drawLite({
     columns,
     spacing: 24,
+    bounds: 'flush',
     padding: 8,
     concat: panels.map(({ title, measure, series }) => ({
       title,
@@ -38,7 +39,12 @@ export function drawLines({ axis, panels, legend, columns }: LineFigure): Promis
       },
       mark: { type: 'line', strokeWidth: 1.6 },
       encoding: {
-        x: { field: 'at', type: 'quantitative', scale: { nice: false, zero: false }, axis: { title: axis, tickCount: 5 } },
+        x: {
+          field: 'at',
+          type: 'quantitative',
+          scale: { nice: false, zero: false },
+          axis: { title: axis, tickCount: 5 },
+        },
         y: { field: 'value', type: 'quantitative', scale: { zero: false }, axis: { title: measure, tickCount: 5 } },
         color: {
           field: 'name',

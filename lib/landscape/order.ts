@@ -6,7 +6,7 @@
 /** The level of each place on a line of `count` places; the ends and the middle are in level 0. */
 export function lineLevels(count: number): number[] {
   const middle = (count - 1) >> 1;
-  const coarsest = 2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, (count - 1) / 3))));
+  const coarsest = 2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, (count - 1) / 2))));
   return Array.from({ length: count }, (_, place) => {
     if (place === 0 || place === count - 1) return 0;
     for (let stride = coarsest, level = 0; ; stride /= 2, level++) {

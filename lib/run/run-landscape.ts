@@ -1,8 +1,8 @@
 /** Loss surfaces and curves of checkpoints that are there, and of an experiment's modes. */
 import { existsSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { ConfigError } from '../config/errors.js';
 import { ioError } from '../config/files.js';
 import type { LandscapeSection } from '../config/landscape-schema.js';
@@ -10,25 +10,36 @@ import { RECIPES, type Recipe, type TrainSettings } from '../config/recipes.js';
 import { type DataSet, openData } from '../data/open.js';
 import { type ConnectResult, type ConnectSettings, connectModes } from '../landscape/connect.js';
 import {
-  type LandscapeResult,
   type LandscapeSettings,
   makeLandscape,
   type OodLabels,
   type SurfaceKind,
   type SurfaceMember,
 } from '../landscape/landscape.js';
+import type { LandscapeResult } from '../landscape/surface-files.js';
 import { checkpointIn, readCheckpoint } from '../modes/find.js';
 import { augmentOptions } from '../modes/job-settings.js';
 import type { Addon, CurveKind, Precision } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import type { Plan } from './experiment.js';
 import type { ExtractedMember, StageHooks } from './extract.js';
-import { type CheckpointSettings, nameField, type OodSettings, opening, openTest, openTrain, prepare } from './run-checkpoints.js';
+import {
+  type CheckpointSettings,
+  nameField,
+  type OodSettings,
+  opening,
+  openTest,
+  openTrain,
+  prepare,
+} from './run-checkpoints.js';
 import { partOf, tellIncomplete } from './sets.js';
 
 /** What surfaces and curves share. */
 interface SharedSettings
-  extends Omit<CheckpointSettings, 'features' | 'ensembles' | 'intervals' | 'storage' | 'checkpoints' | 'batchSize' | 'precision'>,
+  extends Omit<
+      CheckpointSettings,
+      'features' | 'ensembles' | 'intervals' | 'storage' | 'checkpoints' | 'batchSize' | 'precision'
+    >,
     Pick<OodSettings, 'out' | 'train'> {
   checkpoints?: readonly string[] | undefined;
   /** A run folder, whose modes and data sets are taken where others are not named. */
@@ -95,7 +106,21 @@ export async function connectionOf(settings: CurveRunSettings, hooks: StageHooks
     const name = training.recipe ?? 'cifar10';
     const train: TrainSettings = { recipe: name, ...RECIPES[name], ...own, ...given };
     const all: ConnectSettings = {
-      ...{ members, curve, train, points, images, statisticsImages, labels, seed, memory, threads, workers, folder, addon },
+      ...{
+        members,
+        curve,
+        train,
+        points,
+        images,
+        statisticsImages,
+        labels,
+        seed,
+        memory,
+        threads,
+        workers,
+        folder,
+        addon,
+      },
       sets: { ...sets, train: sets.train as DataSet },
       batchSize: SURFACE_BATCH,
       precision: 'float32',
@@ -148,7 +173,9 @@ async function withSets<Result>(
     }
     const members = modes.members.map((member): SurfaceMember => {
       if (!member.hasStages) {
-        throw new ConfigError(`${member.checkpoint}: expected a network whose weights are known, found a TorchScript module`);
+        throw new ConfigError(
+          `${member.checkpoint}: expected a network whose weights are known, found a TorchScript module`,
+        );
       }
       return { ...member, classes: member.classes ?? test.classes.length };
     });
@@ -188,7 +215,9 @@ async function fromRun<Settings extends SharedSettings>(settings: Settings): Pro
   }
   const { in: inner, out, suite, root } = experiment ?? {};
   if (inner === undefined && suite === undefined) {
-    throw new ConfigError(`${file}: expected an experiment with its data sets, found none; name them with ${name('in')}`);
+    throw new ConfigError(
+      `${file}: expected an experiment with its data sets, found none; name them with ${name('in')}`,
+    );
   }
   const sets = suite === undefined ? { in: inner, out: settings.out ?? out } : { suite, data: root };
   return { ...settings, ...sets, root: settings.root ?? root, checkpoints: found };
