@@ -156,7 +156,6 @@ async function computeSome(
       saved = Date.now();
       saving = saving.then(() => savePoints(file, points, sets.length));
       saving.catch(() => job.abort());
-      hooks.onPoint?.(event);
     },
   });
   try {

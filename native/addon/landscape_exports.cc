@@ -28,12 +28,10 @@ Napi::Value surface_job(const Napi::CallbackInfo& call) {
 }
 
 Napi::Value weight_products_job(const Napi::CallbackInfo& call) {
-  return start_job(
-      call.Env(), sink_of(call), [options = read_weight_products_options(call[0])](JobContext&) {
-        return ResultMaker([result = weight_products(options)](Napi::Env env) -> Napi::Value {
-          return numbers(env, result);
-        });
-      });
+  return start_job(call.Env(), sink_of(call), [options = read_weight_products_options(call[0])](JobContext&) {
+    return ResultMaker(
+        [result = weight_products(options)](Napi::Env env) -> Napi::Value { return numbers(env, result); });
+  });
 }
 
 Napi::Value train_curve_job(const Napi::CallbackInfo& call) {
@@ -86,7 +84,8 @@ CurveOptions read_curve_options(const Napi::Value& value) {
   CurveOptions out;
   const auto ends = fields.strings("ends");
   if (ends.size() != 2)
-    throw Error(ErrorCode::config, "ends: expected two checkpoints, found " + std::to_string(ends.size()) + ".");
+    throw Error(ErrorCode::config,
+                "ends: expected two checkpoints, found " + std::to_string(ends.size()) + ".");
   out.ends = {ends[0], ends[1]};
   out.kind = one_of(fields, "kind", {"bezier", "chain"});
   out.training = training(fields);

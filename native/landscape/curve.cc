@@ -221,7 +221,8 @@ class CurveTrainer {
 void check(const CurveOptions& options) {
   const auto& training = options.training;
   const auto fail = [](const std::string& message) { throw Error(ErrorCode::config, message); };
-  if (training.epochs < 1) fail("epochs: expected at least 1, found " + std::to_string(training.epochs) + ".");
+  if (training.epochs < 1)
+    fail("epochs: expected at least 1, found " + std::to_string(training.epochs) + ".");
   if (training.batchSize < 1)
     fail("batchSize: expected at least 1, found " + std::to_string(training.batchSize) + ".");
   curve_coefficients(options.kind, 0);

@@ -28,9 +28,9 @@ struct CurveResult {
 // Of the first end, the bend and the second end, at t from 0 to 1. Throws Error(config) for another kind.
 std::array<double, 3> curve_coefficients(const std::string& kind, double t);
 
-// Garipov et al., NeurIPS 2018, arXiv 1802.10026: the ends stay, the bend between them begins in their middle;
-// each batch is seen by the network at one t drawn evenly from 0 to 1. As in their code, weight decay acts on
-// the network at t.
+// Garipov et al., NeurIPS 2018, arXiv 1802.10026: the ends stay, the bend between them begins in their
+// middle; each batch is seen by the network at one t drawn evenly from 0 to 1. As in their code, weight decay
+// acts on the network at t.
 CurveResult train_curve(const CurveOptions& options, JobContext& context);
 
 }  // namespace mode_ensemble

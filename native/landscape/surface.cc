@@ -37,8 +37,8 @@ Labels own_labels(const LabelContext& context) {
   for (int64_t i = 0; i < labels.size(0); ++i)
     if (label[i] < 0 || label[i] >= context.classes)
       throw Error(ErrorCode::data, "sets[" + std::to_string(context.set) + "]: expected labels from 0 to " +
-                                       std::to_string(context.classes - 1) + ", as the network has them, found " +
-                                       std::to_string(label[i]) + ".");
+                                       std::to_string(context.classes - 1) +
+                                       ", as the network has them, found " + std::to_string(label[i]) + ".");
   return labels;
 }
 
@@ -51,7 +51,8 @@ Labels random_labels(const LabelContext& context) {
   auto labels = at::empty_like(context.batch.labels);
   auto* label = labels.mutable_data_ptr<int64_t>();
   for (int64_t i = 0; i < labels.size(0); ++i) {
-    RandomStream random(context.seed, "landscape-labels", context.set, static_cast<uint64_t>(context.first + i));
+    RandomStream random(context.seed, "landscape-labels", context.set,
+                        static_cast<uint64_t>(context.first + i));
     label[i] = random.below(static_cast<uint32_t>(context.classes));
   }
   return labels;
@@ -83,9 +84,7 @@ struct LabelledSet {
 // Activations from here on may overflow within a few layers, and a frozen network's ReLU makes zero of NaN.
 constexpr double kLarge = 1e18;
 
-bool may_overflow(Network& network, const at::Tensor& images, const std::string& precision) {
-  const Autocast autocast(precision);
-  const auto result = network.forward(images, /*training=*/false, {.stages = true});
+bool may_overflow(const ForwardResult& result) {
   auto maps = result.stages;
   maps.push_back(result.logits);
   for (const auto& map : maps)
@@ -134,8 +133,7 @@ class Surface {
   LoaderOptions loader_options(int64_t batch_size) const {
     LoaderOptions loader;
     loader.prepare.transform = options_.transform;
-    loader.prepare.type =
-        pixel_type_of(options_.precision, space_.vector(0).begins_with_convolution());
+    loader.prepare.type = pixel_type_of(options_.precision, space_.vector(0).begins_with_convolution());
     loader.batchSize = batch_size;
     loader.workers = options_.workers;
     return loader;
@@ -210,27 +208,37 @@ class Surface {
   PointReport measure(int64_t point) const {
     const c10::NoGradGuard no_grad;
     const double* coefficients = options_.coefficients.data() + point * space_.size();
-    auto network = network_at(coefficients, options_.frozen);
-    if (options_.frozen &&
-        may_overflow(*network, sets_.front().images.batches.front().images, options_.precision))
-      network = network_at(coefficients, false);
     PointReport report;
+    if (!options_.frozen || !add_sets(report, *network_at(coefficients, true), true)) {
+      report = {};
+      add_sets(report, *network_at(coefficients, false), false);
+    }
     report.index = point;
-    for (const auto& set : sets_) add_set(report, *network, set);
     return report;
   }
 
+  // False, and nothing more to be had, where the network is frozen and the first batch shows that it may hide
+  // numbers that are not finite.
+  bool add_sets(PointReport& report, Network& network, bool is_frozen) const {
+    for (const auto& set : sets_)
+      if (!add_set(report, network, set, is_frozen && &set == &sets_.front())) return false;
+    return true;
+  }
+
   // The mean cross-entropy, NaN where it is not finite, and the share of images whose largest logit is their
-  // label's.
-  void add_set(PointReport& report, Network& network, const LabelledSet& set) const {
+  // label's. `looks`: at the maps of the first batch; false where they are too large.
+  bool add_set(PointReport& report, Network& network, const LabelledSet& set, bool looks) const {
     double loss = 0, right = 0;
     for (size_t b = 0; b < set.labels.size(); ++b) {
       context_.throw_if_aborted();
-      at::Tensor logits;
+      const bool looks_now = looks && b == 0;
+      ForwardResult result;
       {
         const Autocast autocast(options_.precision);
-        logits = network.forward(set.images.batches[b].images, /*training=*/false, {}).logits.to(at::kDouble);
+        result = network.forward(set.images.batches[b].images, /*training=*/false, {.stages = looks_now});
       }
+      if (looks_now && may_overflow(result)) return false;
+      const auto logits = result.logits.to(at::kDouble);
       const auto& labels = set.labels[b];
       if (!labels.defined()) {
         loss -= at::log_softmax(logits, 1).mean(1).sum().item<double>();
@@ -243,6 +251,7 @@ class Surface {
     const auto count = static_cast<double>(set.images.count);
     report.losses.push_back(std::isfinite(loss) ? loss / count : kNoNumber);
     report.accuracies.push_back(std::isfinite(loss) ? right / count : kNoNumber);
+    return true;
   }
 
   const SurfaceOptions& options_;
