@@ -55,6 +55,16 @@ export {
   type StoredVerdict,
   verifyStored,
 } from './features/index.js';
+export { type ConnectResult, type ConnectSettings, connectModes, type PathSummary } from './landscape/connect.js';
+export {
+  type LandscapeSettings,
+  makeLandscape,
+  type OodLabels,
+  type SurfaceKind,
+  type SurfaceMember,
+} from './landscape/landscape.js';
+export type { LandscapeHooks } from './landscape/points.js';
+export type { LandscapeResult, SurfaceSummary } from './landscape/surface-files.js';
 export * as metrics from './metrics/index.js';
 export { type Architectures, type ModeArch, type ResolveArchSettings, resolveArch } from './modes/arch.js';
 export {

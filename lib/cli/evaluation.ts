@@ -27,45 +27,59 @@ import {
 /** Where features are kept that belong to no run. */
 export const DEFAULT_FEATURES = 'runs/cache/features';
 
-export interface EvaluationFlags extends MachineFlags, SuiteFlags, TransformFlags, EnsembleFlags, IntervalFlags {
+/** Which modes and data a command is about. */
+export interface ModeFlags extends MachineFlags, SuiteFlags, TransformFlags {
   checkpoint?: string[];
   preprocessing?: string;
   in?: string;
   root?: string;
   arch?: string[];
   width?: number[];
-  features: string;
-  batchSize: number;
-  precision: Precision;
-  storage: Storage;
   skipBadImages?: true;
   json?: true;
 }
 
-export function addEvaluationOptions(command: Command): Command {
+export interface EvaluationFlags extends ModeFlags, EnsembleFlags, IntervalFlags {
+  features: string;
+  batchSize: number;
+  precision: Precision;
+  storage: Storage;
+}
+
+/** Checkpoints, in-distribution data, architectures. */
+export function addModeOptions(command: Command): Command {
   command
     .option('--checkpoint <file>', 'a mode; may be given many times', collect)
     .option('--in <spec>', 'in-distribution data, [NAME=]READER:PATH[?split=test]; its test part by default');
-  addSuiteOptions(command, 'a suite, instead of --in')
+  return addSuiteOptions(command, 'a suite, instead of --in')
     .option('--root <dir>', 'base of relative data paths')
     .option(
       '--arch <name>',
       'architecture, where the checkpoints do not say it, once or for each --checkpoint; script:FILE for a TorchScript module',
       collect,
     )
-    .addOption(listOption('--width <n>', 'width', 'channels of the first stage, once or for each --checkpoint'))
-    .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
-    .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
-    .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'))
-    .addOption(fieldOption('--storage <name>', 'storage', 'of stored features: float32 or float16').default('float32'));
+    .addOption(listOption('--width <n>', 'width', 'channels of the first stage, once or for each --checkpoint'));
+}
+
+/** The machine, how images are prepared, and how results are printed. */
+export function addPassOptions(command: Command, between: (command: Command) => void = () => {}): Command {
   addMachineOptions(command).option(
     '--preprocessing <arch>',
     'preprocess as for that architecture, not as the checkpoints say',
   );
-  addEnsembleOptions(command);
+  between(command);
   return addTransformOptions(command)
     .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')
     .option('--json', 'print the results as JSON');
+}
+
+export function addEvaluationOptions(command: Command): Command {
+  addModeOptions(command)
+    .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
+    .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
+    .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'))
+    .addOption(fieldOption('--storage <name>', 'storage', 'of stored features: float32 or float16').default('float32'));
+  return addPassOptions(command, addEnsembleOptions);
 }
 
 /** Fields that are called otherwise on the command line. */

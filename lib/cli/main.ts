@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, type ErrorCode, hasCode } from '../config/errors.js';
 import { VERSION } from '../config/version.js';
+import { addConnect } from './connect.js';
 import { CommandContext } from './context.js';
 import { addConvert } from './convert.js';
 import { addData } from './data.js';
@@ -10,6 +11,7 @@ import { addEvalClean } from './eval-clean.js';
 import { addEvalOod } from './eval-ood.js';
 import { addExtract } from './extract.js';
 import { addFeatures } from './features.js';
+import { addLandscape } from './landscape.js';
 import { addModels } from './models.js';
 import { addRun } from './run.js';
 import { addSweep } from './sweep.js';
@@ -30,6 +32,8 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addExtract,
   addFeatures,
   addTune,
+  addLandscape,
+  addConnect,
   addConvert,
 ];
 

@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { count, flag, whole } from './field-types.js';
+import { landscapeFields, landscapeSchema } from './landscape-schema.js';
 import { savingFields, trainFields, trainSchema } from './recipes.js';
 
 export { RECIPES, type TrainSettings, trainSchema } from './recipes.js';
@@ -66,6 +67,7 @@ function triple(text: string, least?: number) {
 export const fields = {
   ...trainFields,
   ...savingFields,
+  ...landscapeFields,
   ranks: count(),
   parallel: count(),
   seed,
@@ -164,6 +166,8 @@ export const experimentSchema = z.strictObject(
     seeds: fields.seeds,
     train: trainSchema.prefault({}),
     evaluate: evaluateSchema.prefault({}),
+    /** Where it is not given, none is made. */
+    landscape: landscapeSchema.optional(),
     skipBadImages: flag().default(false),
     threads: fields.threads.default(() => availableParallelism()),
     workers: fields.workers.default(2),

@@ -31,6 +31,14 @@ import type {
   PerturbedGaussiansResult,
 } from './contract-extract.js';
 import type {
+  CurveOptions,
+  CurveResult,
+  PointEvent,
+  SurfaceOptions,
+  SurfaceResult,
+  WeightProductsOptions,
+} from './contract-landscape.js';
+import type {
   FitGaussiansOptions,
   FitGaussiansResult,
   GaussianScoresOptions,
@@ -43,6 +51,7 @@ import type { EpochEvent, StepEvent, TrainOptions, TrainResult } from './contrac
 
 export type * from './contract-data.js';
 export type * from './contract-extract.js';
+export type * from './contract-landscape.js';
 export type * from './contract-linalg.js';
 export type * from './contract-processes.js';
 export type * from './contract-train.js';
@@ -198,7 +207,7 @@ export interface LogEvent {
   message: string;
 }
 
-export type JobEvent = ProgressEvent | StepEvent | EpochEvent | LogEvent;
+export type JobEvent = ProgressEvent | StepEvent | EpochEvent | PointEvent | LogEvent;
 
 /** What the addon hands back when a job starts. `done` rejects with an Error that has a `code`. */
 export interface NativeJob<Result> {
@@ -283,4 +292,8 @@ export interface Addon {
     options: PerturbedGaussiansOptions,
     sink: (event: JobEvent) => void,
   ): NativeJob<PerturbedGaussiansResult>;
+  surface(options: SurfaceOptions, sink: (event: JobEvent) => void): NativeJob<SurfaceResult>;
+  /** Inner products of the checkpoints' trained parameters, row by row. */
+  weightProducts(options: WeightProductsOptions, sink: (event: JobEvent) => void): NativeJob<number[]>;
+  trainCurve(options: CurveOptions, sink: (event: JobEvent) => void): NativeJob<CurveResult>;
 }

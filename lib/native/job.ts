@@ -1,11 +1,12 @@
 import { ERROR_CODES, type ErrorCode, ModeEnsembleError } from '../config/errors.js';
-import type { EpochEvent, JobEvent, LogEvent, NativeJob, ProgressEvent, StepEvent } from './contract.js';
+import type { EpochEvent, JobEvent, LogEvent, NativeJob, PointEvent, ProgressEvent, StepEvent } from './contract.js';
 
 export interface JobHooks {
   signal?: AbortSignal | undefined;
   onProgress?: ((event: ProgressEvent) => void) | undefined;
   onStep?: ((event: StepEvent) => void) | undefined;
   onEpoch?: ((event: EpochEvent) => void) | undefined;
+  onPoint?: ((event: PointEvent) => void) | undefined;
   onLog?: ((event: LogEvent) => void) | undefined;
 }
 
@@ -35,6 +36,7 @@ export function startJob<Result>(
       if (event.type === 'progress') hooks.onProgress?.(event);
       else if (event.type === 'step') hooks.onStep?.(event);
       else if (event.type === 'epoch') hooks.onEpoch?.(event);
+      else if (event.type === 'point') hooks.onPoint?.(event);
       else hooks.onLog?.(event);
     });
   } catch (error) {

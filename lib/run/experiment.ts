@@ -1,5 +1,6 @@
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import type { EvaluateSettings, Experiment } from '../config/schema.js';
+import { suggestion } from '../config/suggest.js';
 import { missingSentence } from '../data/suite.js';
 import { getDetector, labelOf, type Needs, resolveParameters } from '../detectors/index.js';
 import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
@@ -43,6 +44,11 @@ export function planExperiment(experiment: Experiment, where = 'experiment', arc
   }
   if (sets.suite && !sets.suite.train.spec) {
     throw new ModeEnsembleError('E_DATA', `${name('suite')}: ${missingSentence(sets.suite.train)}`);
+  }
+  const unknown = experiment.landscape?.out?.find((one) => !sets.out.some(({ spec }) => spec.name === one));
+  if (unknown !== undefined) {
+    const known = sets.out.map(({ spec }) => spec.name);
+    throw new ConfigError(`${where}: landscape.out: no OoD set is called ${unknown}; ${suggestion(unknown, known)}`);
   }
   const arch = resolveArch(experiment.arch, experiment.width, { where: `${where}: arch`, architectures });
   const transform = overrideTransform(arch.transform, experiment.transform, `${where}: transform`);

@@ -25,6 +25,7 @@ import {
 import { openRunFolder, type RunFolder } from './folder.js';
 import { networksOf } from './networks.js';
 import { writeResults, writeScores } from './results.js';
+import { landscapeOfRun } from './run-landscape.js';
 import { writeReport } from './run-report.js';
 import { type ChosenSet, keepWarnings, partOf, tellIncomplete, tellMissing } from './sets.js';
 import { togetherOf } from './together.js';
@@ -62,7 +63,7 @@ interface Sets extends Disposable {
 
 /**
  * The main job: trains the modes that are missing, passes each data set once through all of them, evaluates, and
- * writes experiment.json, results.csv, results.json and report.html into the run folder. What is finished there is
+ * writes experiment.json, results.csv, results.json, report.html and, where it is asked for, a loss landscape into the run folder. What is finished there is
  * used again; a run that was stopped goes on from it.
  *
  * @param experiment a YAML file, or its content as an object
@@ -105,6 +106,10 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   if (hooks.scores !== undefined) await writeScores(hooks.scores, evaluation);
   const record = describeRun(plan, sets, members, extracted, folder, addon);
   await writeFileAtomic(folder.settings, `${JSON.stringify(record, null, 2)}\n`);
+  if (complete.landscape) {
+    const made = { members, test: sets.test, out: sets.out, folder: folder.path, addon };
+    await landscapeOfRun(plan, complete.landscape, made, hooks);
+  }
   await writeReport(plan, folder, evaluation, record);
   return {
     evaluation,

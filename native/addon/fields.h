@@ -15,6 +15,7 @@
 #include "data/transform.h"
 #include "models/registry.h"
 #include "runtime/error.h"
+#include "train/options.h"
 
 namespace mode_ensemble::addon {
 
@@ -126,5 +127,7 @@ TransformOptions transform(const Fields& fields);
 // Two rising numbers above 0 and up to `most`.
 std::array<double, 2> range(const Fields& fields, const std::string& name, double most);
 AugmentOptions augment(const Fields& fields);
+// What trainings of modes and of curves share.
+TrainOptions training(const Fields& fields);
 
 }  // namespace mode_ensemble::addon

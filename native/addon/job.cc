@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "addon/values.h"
 #include "runtime/failure.h"
 
 // Who owns what, and in which order it goes:
@@ -38,7 +39,7 @@ struct Finished {
   Error failure{ErrorCode::numeric, ""};
 };
 
-using Message = std::variant<Progress, StepReport, EpochReport, LogLine, Finished>;
+using Message = std::variant<Progress, StepReport, EpochReport, PointReport, LogLine, Finished>;
 
 Napi::Object to_js(Napi::Env env, const Progress& progress) {
   auto event = Napi::Object::New(env);
@@ -83,6 +84,15 @@ Napi::Object to_js(Napi::Env env, const EpochReport& report) {
   event["seconds"] = report.seconds;
   event["imagesPerSecond"] = report.imagesPerSecond;
   event["dataWait"] = report.dataWait;
+  return event;
+}
+
+Napi::Object to_js(Napi::Env env, const PointReport& point) {
+  auto event = Napi::Object::New(env);
+  event["type"] = "point";
+  event["index"] = static_cast<double>(point.index);
+  event["losses"] = numbers(env, point.losses);
+  event["accuracies"] = numbers(env, point.accuracies);
   return event;
 }
 
@@ -162,6 +172,7 @@ class Job final : public JobContext {
   void report(const Progress& progress) override { post(progress); }
   void report(const StepReport& step) override { post(step); }
   void report(const EpochReport& epoch) override { post(epoch); }
+  void report(const PointReport& point) override { post(point); }
   void report(const LogLine& line) override { post(line); }
 
  private:

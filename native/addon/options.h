@@ -8,6 +8,8 @@
 #include "data/verify.h"
 #include "extract/extract.h"
 #include "extract/gaussian_pass.h"
+#include "landscape/curve.h"
+#include "landscape/surface.h"
 #include "linalg/fit_gaussians.h"
 #include "linalg/gaussians.h"
 #include "linalg/neighbours.h"
@@ -60,5 +62,8 @@ TraceOptions read_trace_options(const Napi::Value& value);
 FitGaussiansOptions read_fit_gaussians_options(const Napi::Value& value);
 GaussianScoresOptions read_gaussian_scores_options(const Napi::Value& value);
 PerturbedGaussiansOptions read_perturbed_gaussians_options(const Napi::Value& value);
+SurfaceOptions read_surface_options(const Napi::Value& value);
+WeightProductsOptions read_weight_products_options(const Napi::Value& value);
+CurveOptions read_curve_options(const Napi::Value& value);
 
 }  // namespace mode_ensemble::addon

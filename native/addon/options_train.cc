@@ -110,13 +110,11 @@ AugmentOptions augment(const Fields& fields) {
   return out;
 }
 
-TrainOptions read_train_options(const Napi::Value& value) {
-  const Fields fields(value, "");
+TrainOptions training(const Fields& fields) {
   TrainOptions out;
   out.arch = arch(fields.object("arch"));
   out.seed = fields.integer("seed");
-  out.train = open_data_of(fields.value("train"), "train");
-  out.test = open_data_of(fields.value("test"), "test");
+  out.train = open_data_of(fields.value("train"), fields.at("train"));
   out.transform = transform(fields.object("transform"));
   out.augment = augment(fields.object("augment"));
   out.decode = one_of(fields, "decode", {"exact", "fast"});
@@ -127,17 +125,24 @@ TrainOptions read_train_options(const Napi::Value& value) {
   out.schedule = schedule(fields.object("schedule"));
   out.objective = objective(fields.object("objective"));
   out.dropPath = below_one(fields, "dropPath");
-  out.ema = below_one(fields, "ema");
   out.saving = saving(fields.object("saving"));
-  out.reportSteps = at_least(fields, "reportSteps", 1);
   out.precision = fields.string("precision");
   out.threads = fields.integer("threads");
   out.workers = fields.integer("workers");
-  out.ranks = ranks_of(fields.value("ranks"), "ranks");
   out.checkpoint = fields.string("checkpoint");
-  out.evaluate = fields.boolean("evaluate");
   out.resume = fields.string("resume");
   out.metadata = fields.dictionary("metadata");
+  return out;
+}
+
+TrainOptions read_train_options(const Napi::Value& value) {
+  const Fields fields(value, "");
+  TrainOptions out = training(fields);
+  out.test = open_data_of(fields.value("test"), "test");
+  out.ema = below_one(fields, "ema");
+  out.reportSteps = at_least(fields, "reportSteps", 1);
+  out.ranks = ranks_of(fields.value("ranks"), "ranks");
+  out.evaluate = fields.boolean("evaluate");
   return out;
 }
 

@@ -16,6 +16,9 @@ double kaiming_bound(int64_t fan_in) {
   return std::sqrt(3.0) * std;
 }
 
+// Of NormMomentum; below 0 where there is none.
+thread_local double momentum_of_all = -1;
+
 double bias_bound(int64_t fan_in) { return fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0; }
 
 // In place.
@@ -37,14 +40,19 @@ at::Tensor Conv::operator()(const at::Tensor& x) const {
   return at::conv2d(x, weight, bias, stride, padding);
 }
 
+NormMomentum::NormMomentum(double momentum) : before_(momentum_of_all) { momentum_of_all = momentum; }
+
+NormMomentum::~NormMomentum() { momentum_of_all = before_; }
+
 at::Tensor BatchNorm::operator()(const at::Tensor& x, bool training, const Then& then) const {
+  if (folded) return after(x, then);
   if (training) {
     c10::NoGradGuard guard;
     batches.add_(1);
   }
-  if (training && suits_train_norm(*this, x, then)) return train_norm(*this, x, then);
-  if (folded) return after(x, then);
-  return after(at::batch_norm(x, weight, bias, mean, variance, training, momentum, /*eps=*/1e-5,
+  const double share = momentum_of_all < 0 ? momentum : momentum_of_all;
+  if (training && suits_train_norm(*this, x, then)) return train_norm(*this, x, then, share);
+  return after(at::batch_norm(x, weight, bias, mean, variance, training, share, /*eps=*/1e-5,
                               /*cudnn_enabled=*/true),
                then);
 }

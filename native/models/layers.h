@@ -28,6 +28,19 @@ struct BatchNorm {
   at::Tensor operator()(const at::Tensor& x, bool training, const Then& then = {}) const;
 };
 
+// While it lives, this thread's norms take this momentum in training passes instead of their own: with
+// 1/(passes so far) the running statistics become means over passes.
+class NormMomentum {
+ public:
+  explicit NormMomentum(double momentum);
+  ~NormMomentum();
+  NormMomentum(const NormMomentum&) = delete;
+  NormMomentum& operator=(const NormMomentum&) = delete;
+
+ private:
+  double before_;
+};
+
 // A convolution and what follows it: its batch norm, `then.add` and ReLU. In place wherever autograd allows,
 // and in one kernel where the convolution is frozen.
 at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x, bool training,

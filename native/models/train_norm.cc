@@ -102,7 +102,7 @@ struct Channels {
 };
 
 // The batch's statistics; the running ones move towards them, their variance by N − 1.
-at::Tensor measure(const NormRows& rows, const BatchNorm& norm) {
+at::Tensor measure(const NormRows& rows, const BatchNorm& norm, double momentum) {
   const auto shift = rough_mean(rows);
   const auto sums = sum_by_threads(rows, [&](const NormRows& part, double* first, double* second) {
     kernels()->moments(part, shift.data(), first, second);
@@ -114,7 +114,7 @@ at::Tensor measure(const NormRows& rows, const BatchNorm& norm) {
   auto* running_mean = norm.mean.mutable_data_ptr<float>();
   auto* running_variance = norm.variance.mutable_data_ptr<float>();
   const auto count = static_cast<double>(rows.last);
-  const double stay = 1 - norm.momentum;
+  const double stay = 1 - momentum;
   for (int64_t c = 0; c < rows.channels; ++c) {
     const auto at = static_cast<size_t>(c);
     const double beside = sums.first[at] / count;
@@ -126,9 +126,9 @@ at::Tensor measure(const NormRows& rows, const BatchNorm& norm) {
     to.deviation[c] = static_cast<float>(deviation);
     to.scale[c] = static_cast<float>(weight[c] * deviation);
     to.offset[c] = static_cast<float>(bias[c] - mean * weight[c] * deviation);
-    running_mean[c] = static_cast<float>(norm.momentum * mean + stay * running_mean[c]);
+    running_mean[c] = static_cast<float>(momentum * mean + stay * running_mean[c]);
     running_variance[c] =
-        static_cast<float>(norm.momentum * variance * count / (count - 1) + stay * running_variance[c]);
+        static_cast<float>(momentum * variance * count / (count - 1) + stay * running_variance[c]);
   }
   return all;
 }
@@ -137,9 +137,10 @@ struct TrainNorm : torch::autograd::Function<TrainNorm> {
   // weight and bias are the norm's; they are named so that their gradients find them.
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& /*weight*/, const at::Tensor& /*bias*/,
-                            const std::optional<at::Tensor>& add, const BatchNorm* norm, bool relu) {
+                            const std::optional<at::Tensor>& add, const BatchNorm* norm, double momentum,
+                            bool relu) {
     NormRows rows = rows_of(x);
-    const auto channels = measure(rows, *norm);
+    const auto channels = measure(rows, *norm, momentum);
     const Channels from(channels);
     auto y = at::empty_like(x);
     rows.scale = from.scale, rows.offset = from.offset, rows.relu = relu;
@@ -188,7 +189,7 @@ struct TrainNorm : torch::autograd::Function<TrainNorm> {
     const auto of_add = !add ? at::Tensor() : relu ? at::empty_like(x) : gradient;
     const NormGradient how{slope, level, of_x.data_ptr(), add && relu ? of_add.data_ptr() : nullptr};
     by_threads(rows, [&](int64_t, const NormRows& part) { kernels()->gradient(part, how); });
-    return {of_x, of_weight, of_bias, of_add, at::Tensor(), at::Tensor()};
+    return {of_x, of_weight, of_bias, of_add, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -204,9 +205,9 @@ bool suits_train_norm(const BatchNorm& norm, const at::Tensor& x, const Then& th
          x.size(1) % kNormChannels == 0 && x.numel() > x.size(1);
 }
 
-at::Tensor train_norm(const BatchNorm& norm, const at::Tensor& x, const Then& then) {
+at::Tensor train_norm(const BatchNorm& norm, const at::Tensor& x, const Then& then, double momentum) {
   const auto add = then.add.defined() ? std::optional<at::Tensor>(then.add) : std::nullopt;
-  return TrainNorm::apply(x, norm.weight, norm.bias, add, &norm, then.relu);
+  return TrainNorm::apply(x, norm.weight, norm.bias, add, &norm, momentum, then.relu);
 }
 
 }  // namespace mode_ensemble

@@ -9,8 +9,9 @@ namespace mode_ensemble {
 bool suits_train_norm(const BatchNorm& norm, const at::Tensor& x, const Then& then);
 
 // at::batch_norm in training, plus `then.add`, then ReLU. Reads x twice and writes once; its backward pass
-// reads x and the gradient twice. Running statistics move as torch.nn.BatchNorm2d's do. Moments are summed in
-// float32 over at most 64 rows and in float64 beyond; about a value near the mean, so that nothing cancels.
-at::Tensor train_norm(const BatchNorm& norm, const at::Tensor& x, const Then& then);
+// reads x and the gradient twice. Running statistics move by the share `momentum`, as torch.nn.BatchNorm2d's
+// do. Moments are summed in float32 over at most 64 rows and in float64 beyond; about a value near the mean,
+// so that nothing cancels.
+at::Tensor train_norm(const BatchNorm& norm, const at::Tensor& x, const Then& then, double momentum);
 
 }  // namespace mode_ensemble

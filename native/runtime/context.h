@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "runtime/error.h"
 
@@ -36,6 +37,12 @@ struct EpochReport {
   double dataWait = 0;  // share of the training time, 0 to 1
 };
 
+// What a network gives at a point of weight space; see PointEvent of the contract.
+struct PointReport {
+  int64_t index = 0;
+  std::vector<double> losses, accuracies;  // one a set
+};
+
 struct LogLine {
   bool warning = false;
   std::string message;
@@ -49,6 +56,7 @@ class JobContext {
   virtual void report(const Progress& progress) = 0;
   virtual void report(const StepReport& step) = 0;
   virtual void report(const EpochReport& epoch) = 0;
+  virtual void report(const PointReport& point) = 0;
   virtual void report(const LogLine& line) = 0;
 
   // To be called at least once a batch: this is what makes "a job stops within one batch" true.

@@ -31,11 +31,6 @@ void list(std::vector<NamedTensor>& to, const std::vector<std::string>& names, c
   for (size_t i = 0; i < names.size(); ++i) to.push_back({names[i] + "." + what, tensors[i]});
 }
 
-bool decays(const OptimizerOptions& options, const NamedTensor& weight) {
-  // As timm has it: a class token is a vector, whatever its shape.
-  return options.decayOn == "all" || (weight.tensor.dim() > 1 && !weight.name.ends_with("cls_token"));
-}
-
 // SGD with momentum over all parameters in one call for each weight decay, without temporaries
 // (torch.optim.SGD's rule).
 class Sgd final : public Optimizer {
@@ -139,6 +134,11 @@ struct Row {
 constexpr Row kOptimizers[] = {{"sgd", make<Sgd>}, {"adamw", make<AdamW>}};
 
 }  // namespace
+
+bool decays(const OptimizerOptions& options, const NamedTensor& weight) {
+  // As timm has it: a class token is a vector, whatever its shape.
+  return options.decayOn == "all" || (weight.tensor.dim() > 1 && !weight.name.ends_with("cls_token"));
+}
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const Network& network) {
   for (const auto& row : kOptimizers)

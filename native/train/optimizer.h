@@ -18,6 +18,9 @@ class Optimizer {
   virtual std::vector<NamedTensor> memory() const = 0;
 };
 
+// Whether weight decay takes hold of a parameter.
+bool decays(const OptimizerOptions& options, const NamedTensor& weight);
+
 // Of the network's trained parameters. Throws Error(config) for a name that is not known.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const Network& network);
 
