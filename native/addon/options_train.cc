@@ -130,6 +130,7 @@ TrainOptions read_train_options(const Napi::Value& value) {
   out.ema = below_one(fields, "ema");
   out.saving = saving(fields.object("saving"));
   out.reportSteps = at_least(fields, "reportSteps", 1);
+  out.device = fields.string("device");
   out.precision = fields.string("precision");
   out.threads = fields.integer("threads");
   out.workers = fields.integer("workers");

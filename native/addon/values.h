@@ -59,5 +59,6 @@ inline Napi::Array bad_images(Napi::Env env, const std::vector<BadImage>& images
 void add_data_exports(Napi::Env env, Napi::Object exports);
 void add_augment_exports(Napi::Env env, Napi::Object exports);
 void add_process_exports(Napi::Env env, Napi::Object exports);
+void add_device_exports(Napi::Env env, Napi::Object exports);
 
 }  // namespace mode_ensemble::addon
