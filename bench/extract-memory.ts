@@ -35,7 +35,7 @@ async function extract(spec: string) {
   const path = join(folder, `${process.pid}.safetensors`);
   const outputs = [{ pass: PLAIN, path, storage: 'float32' as const, metadata: {} }];
   const members = [{ arch: archOptions(resolveArch(name), Number(classes)), checkpoint, outputs, stageScores: [] }];
-  const machine = { batchSize: 100, precision: 'float32' as const, threads: 1, workers: 1 };
+  const machine = { batchSize: 100, device: 'cpu', precision: 'float32' as const, threads: 1, workers: 1 };
   const job = getAddon().extract({ members, data: set.handle, transform, ...machine }, () => {});
   const { count: rows, seconds } = await job.done;
   const { size: bytes } = statSync(path);

@@ -31,6 +31,9 @@ const threads = availableParallelism();
 const addon = getAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-bench-'));
 
+/** What a CPU has. */
+type OnCpu = Exclude<Precision, 'tf32' | 'float16'>;
+
 interface Case {
   /** Multiply-adds of one image's forward pass, in 10⁹; a training step takes three times as many. */
   gmac: number;
@@ -57,7 +60,7 @@ interface Way {
 }
 
 /** Python's ways beside each of our precisions. */
-const WAYS: Record<Precision, readonly Way[]> = {
+const WAYS: Record<OnCpu, readonly Way[]> = {
   bfloat16: [
     { name: 'reference', asked: ({ target }) => target },
     { name: 'autocast', asked: () => 1 },
@@ -66,7 +69,7 @@ const WAYS: Record<Precision, readonly Way[]> = {
 };
 
 /** Images per second: the median of the steps after the first. */
-async function ours(name: string, precision: Precision, given: Case): Promise<number> {
+async function ours(name: string, precision: OnCpu, given: Case): Promise<number> {
   const { size, classes, batch, steps } = given;
   using train = await openData(`made-up:${size}/${classes}/${batch * (steps + 1)}?split=train`);
   using test = await openData(`made-up:${size}/${classes}/10?split=test`);
@@ -82,6 +85,7 @@ async function ours(name: string, precision: Precision, given: Case): Promise<nu
       ...recipe({ epochs: 1, batchSize: batch, learningRate: 0.01, weightDecay: 1e-4, precision }),
       saving: UNSAVED,
       reportSteps: 1,
+      device: 'cpu',
       threads,
       workers: threads,
       ranks: null,
@@ -111,7 +115,7 @@ try {
   for (const name of values.networks.split(',')) {
     const given = CASES[name];
     if (!given) throw new Error(`--networks: expected some of ${Object.keys(CASES).join(', ')}, found ${name}.`);
-    for (const precision of values.precisions.split(',') as Precision[]) {
+    for (const precision of values.precisions.split(',') as OnCpu[]) {
       const ways = WAYS[precision];
       const own: number[] = [];
       const theirs = new Map(ways.map((way): [Way, number[]] => [way, []]));

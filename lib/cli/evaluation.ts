@@ -77,7 +77,11 @@ export function addEvaluationOptions(command: Command): Command {
   addModeOptions(command)
     .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
-    .addOption(fieldOption('--precision <name>', 'precision', 'float32 or bfloat16').default('float32'))
+    .addOption(
+      fieldOption('--precision <name>', 'inPrecision', 'float32 or bfloat16; on a GPU also tf32 or float16').default(
+        'float32',
+      ),
+    )
     .addOption(fieldOption('--storage <name>', 'storage', 'of stored features: float32 or float16').default('float32'));
   return addPassOptions(command, addEnsembleOptions);
 }
@@ -88,13 +92,21 @@ const FLAG_OF: Record<string, string> = { detectors: '--detector', checkpoints: 
 export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
   checkSuite(flags);
   const ensembles = flags.ensemble === undefined && flags.ensembleSize !== undefined ? '--ensemble-size' : '--ensemble';
-  const { checkpoint = [], threads = availableParallelism(), workers = 2, suite, data = DEFAULT_DATA } = flags;
+  const {
+    checkpoint = [],
+    device = 'auto',
+    threads = availableParallelism(),
+    workers = 2,
+    suite,
+    data = DEFAULT_DATA,
+  } = flags;
   const { in: inSpec, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages } = flags;
   return {
     ...{ in: inSpec, suite, data, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages },
     transform: transformOverrides(flags),
     storage: flags.storage,
     checkpoints: checkpoint,
+    device,
     threads,
     workers,
     ensembles: ensemblesOf(flags),

@@ -122,7 +122,7 @@ const TRAIN_FLAGS: readonly [flags: string, field: TrainField, description: stri
   ['--rand-augment-noise <x>', 'randAugmentNoise', 'standard deviation of its magnitude'],
   ['--erasing <x>', 'erasing', 'probability that a box of an image becomes noise'],
   ['--decode <mode>', 'decode', 'of training images: exact, or fast'],
-  ['--precision <name>', 'precision', 'float32 or bfloat16'],
+  ['--precision <name>', 'precision', 'float32 or bfloat16; on a GPU also tf32'],
   ['--report-steps <n>', 'reportSteps', 'steps between two lines of log.jsonl'],
   ['--save-epochs <n>', 'saveEpochs', 'keep the weights after the first epoch and after every n; 0 for the last alone'],
   ['--state-steps <n>', 'stateSteps', 'write down every n steps what is needed to go on; 0 for not'],
@@ -263,12 +263,16 @@ export function ensemblesOf({ ensemble, ensembleSize }: EnsembleFlags): Ensemble
 }
 
 export interface MachineFlags {
+  device?: string;
   threads?: number;
   workers?: number;
 }
 
 export function addMachineOptions(command: Command): Command {
   return command
+    .addOption(
+      fieldOption('--device <name>', 'device', 'where networks compute: auto, cpu, cuda or cuda:N (default: auto)'),
+    )
     .addOption(fieldOption('--threads <n>', 'threads', 'compute threads (default: all)'))
     .addOption(fieldOption('--workers <n>', 'workers', 'threads that read images (default: 2)'));
 }

@@ -9,7 +9,7 @@ import { addMachineOptions, addMeasureOptions, fieldOption, given, intervalsOf, 
 import { duration } from './progress.js';
 
 interface Flags
-  extends Partial<Pick<Experiment, 'run' | 'root' | 'seeds' | 'threads' | 'workers' | 'skipBadImages'>>,
+  extends Partial<Pick<Experiment, 'run' | 'root' | 'seeds' | 'device' | 'threads' | 'workers' | 'skipBadImages'>>,
     MeasureFlags {
   epochs?: number;
   batchSize?: number;
@@ -33,7 +33,9 @@ export function addRun(program: Command, context: CommandContext): void {
     .addOption(fieldOption('--seeds <list>', 'seeds', 'seeds of the modes, for instance 1000,1100,1200'))
     .addOption(fieldOption('--epochs <n>', 'epochs', 'of the training'))
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'of the training'))
-    .addOption(fieldOption('--precision <name>', 'precision', 'of the training: float32 or bfloat16'));
+    .addOption(
+      fieldOption('--precision <name>', 'precision', 'of the training: float32 or bfloat16; on a GPU also tf32'),
+    );
   addMeasureOptions(addMachineOptions(command))
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
     .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')

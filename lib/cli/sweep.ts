@@ -46,7 +46,7 @@ Examples:
 
 async function runSweep(flags: Flags, context: CommandContext): Promise<void> {
   const { arch, width, seeds, in: own, test, suite, data, root, run = DEFAULT_RUN } = flags;
-  const { allowChange, skipBadImages, parallel, threads, workers, ranks } = flags;
+  const { allowChange, skipBadImages, parallel, device, threads, workers, ranks } = flags;
   // For what the flags contradict each other in.
   trainSettings(flags);
   context.kept = run;
@@ -57,7 +57,7 @@ async function runSweep(flags: Flags, context: CommandContext): Promise<void> {
   const settings = {
     ...{ arch, width, seeds, in: own, test, suite, data, root, run },
     ...{ train: givenTrainSettings(flags), transform: transformOverrides(flags), allowChange, skipBadImages },
-    ...{ parallel, threads, workers, ranks },
+    ...{ parallel, device, threads, workers, ranks },
   };
   let result: SweepResult;
   try {

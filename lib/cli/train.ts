@@ -6,7 +6,8 @@ import { modeFolder, weightsHash } from '../modes/find.js';
 import { checkChangeable } from '../modes/state.js';
 import { type TrainedMode, trainMode } from '../modes/train.js';
 import { overrideTransform } from '../modes/transform.js';
-import { type Launch, launchOf, threadsOf } from '../ranks/launch.js';
+import { resolveDevice } from '../native/device.js';
+import { type Launch, launchOf, localOf, threadsOf } from '../ranks/launch.js';
 import { runLocalRanks } from '../ranks/local.js';
 import { Ranks } from '../ranks/ranks.js';
 import { requireSuiteSize } from '../run/sets.js';
@@ -58,7 +59,14 @@ Examples:
 
 async function train(flags: Flags, context: CommandContext): Promise<void> {
   const launch = launchOf();
-  const { skipBadImages, threads = threadsOf(launch), workers = 2, madeUpData, evaluate } = flags;
+  const {
+    skipBadImages,
+    device: wanted = 'auto',
+    threads = threadsOf(launch),
+    workers = 2,
+    madeUpData,
+    evaluate,
+  } = flags;
   checkMadeUp(flags);
   const seed = flags.seed ?? (madeUpData ? 0 : undefined);
   if (seed === undefined) throw new ConfigError("required option '--seed <n>' not specified");
@@ -93,7 +101,8 @@ async function train(flags: Flags, context: CommandContext): Promise<void> {
   onStage('open data');
   using data = await openTrainSets(sets, { ...hooks, skipBadImages, threads });
   onStage(evaluate ? `evaluate seed ${seed}` : `train seed ${seed}`);
-  const place = { threads, workers, folder, allowChange, evaluate, ranks };
+  const device = resolveDevice(wanted, { where: '--device', local: localOf(launch) });
+  const place = { device, threads, workers, folder, allowChange, evaluate, ranks };
   const mode = await trainMode(
     { arch, seed, train: data.train, test: data.test, settings, transform, ...place },
     hooks,

@@ -47,7 +47,7 @@ export const trainFields = {
   randAugmentNoise: atLeast0(),
   erasing: share(),
   decode: oneOf(['exact', 'fast']),
-  precision: oneOf(['float32', 'bfloat16']),
+  precision: oneOf(['float32', 'tf32', 'bfloat16']),
 } as const;
 
 /** Of a training as it goes on; none of it shapes the weights. */

@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { count, flag, whole } from './field-types.js';
+import { count, flag, oneOf, whole } from './field-types.js';
 import { landscapeFields, landscapeSchema } from './landscape-schema.js';
 import { savingFields, trainFields, trainSchema } from './recipes.js';
 
@@ -33,6 +33,7 @@ function seedList(least: number) {
   return z.array(seed, { error: text }).min(least, text).superRefine(distinct('seed'));
 }
 
+const deviceText = 'auto, cpu, cuda or cuda:N';
 const sizeText = 'a whole number of at least 2';
 const resamplesText = 'a number of resamples from 10 to 100000';
 const levelText = 'a number between 0 and 1';
@@ -73,6 +74,9 @@ export const fields = {
   seed,
   seeds: seedList(1),
   width: count(),
+  /** Of an evaluation. */
+  inPrecision: oneOf(['float32', 'tf32', 'bfloat16', 'float16']),
+  device: z.string().regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, deviceText),
   storage: z.enum(['float32', 'float16'], { error: 'float32 or float16' }),
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
@@ -123,7 +127,7 @@ const intervals = z
 export const evaluateSchema = z.strictObject(
   {
     batchSize: fields.batchSize.default(256),
-    precision: fields.precision.default('float32'),
+    precision: fields.inPrecision.default('float32'),
     /** The type in which features are stored; logits are float32. */
     storage: fields.storage.default('float32'),
     detectors: z
@@ -169,6 +173,8 @@ export const experimentSchema = z.strictObject(
     /** Where it is not given, none is made. */
     landscape: landscapeSchema.optional(),
     skipBadImages: flag().default(false),
+    /** Where the networks compute: `auto` is a GPU where one can be used. */
+    device: fields.device.default('auto'),
     threads: fields.threads.default(() => availableParallelism()),
     workers: fields.workers.default(2),
   },

@@ -1,5 +1,6 @@
 import { canonicalHash, canonicalJson, type Json } from '../config/canonical.js';
 import type { ArchOptions, Precision, Storage, TransformOptions } from '../native/contract.js';
+import { deviceInKey } from '../native/device.js';
 import { type Pass, passId } from './pass.js';
 
 /**
@@ -15,6 +16,8 @@ export interface FeatureSource {
   /** The data set's fingerprint, as openData gives it. */
   fingerprint: string;
   transform: TransformOptions;
+  /** Default: the CPU. */
+  device?: string | undefined;
   precision: Precision;
   /** EXTRACTOR_VERSION. */
   extractor: string;
@@ -50,12 +53,13 @@ export function featureMetadata(source: FeatureSource, { arch, data }: FeatureOr
 
 /** Fields are named one by one, so that a wider object with the same content has the same key. */
 function hashedOf(source: FeatureSource): Json {
-  const { weights, fingerprint, transform, precision, extractor, arch, pass, storage, after = [] } = source;
+  const { weights, fingerprint, transform, device, precision, extractor, arch, pass, storage, after = [] } = source;
   const { resize, fit, filter, crop, mean, std } = transform;
   return {
     weights,
     fingerprint,
     transform: { resize, fit, filter, crop, mean: [...mean], std: [...std] },
+    ...deviceInKey(device),
     precision,
     extractor,
     // Dropout is of training alone.

@@ -146,6 +146,7 @@ async function findBend(settings: ConnectSettings, hooks: LandscapeHooks): Promi
     ends: [first.checkpoint, second.checkpoint] as [string, string],
     kind: curve,
     ...{ arch, seed, threads, workers, memory },
+    device: 'cpu',
     train: sets.train.handle,
     transform: first.transform,
     saving: savingOptions(saving, folder),

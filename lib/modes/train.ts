@@ -27,6 +27,8 @@ export interface TrainModeSettings {
   settings: TrainSettings;
   /** Default: the architecture's. */
   transform?: TransformOptions | undefined;
+  /** `cpu` or `cuda:N`; default: cpu. */
+  device?: string | undefined;
   threads: number;
   workers: number;
   /** The mode's own folder: `checkpoint.safetensors` and `log.jsonl` go here, and the state of a training that is not finished. */
@@ -161,7 +163,7 @@ async function follow(options: TrainModeSettings, task: Task, ranks: Ranks, hook
 }
 
 function startTraining(
-  { seed, train, test, threads, workers, folder, ranks, evaluate = false }: TrainModeSettings,
+  { seed, train, test, device = 'cpu', threads, workers, folder, ranks, evaluate = false }: TrainModeSettings,
   { wanted, metadata, saving, addon }: Task,
   state: State | undefined,
   hooks: JobHooks,
@@ -177,6 +179,7 @@ function startTraining(
     train: train.handle,
     test: test.handle,
     transform: wanted.transform,
+    device,
     threads,
     workers,
     ranks: ranks?.handle ?? null,

@@ -60,6 +60,8 @@ export interface ExtractOptions {
   data: DataHandle;
   transform: TransformOptions;
   batchSize: number;
+  /** `cpu` or `cuda:N`. */
+  device: string;
   precision: Precision;
   threads: number;
   workers: number;
@@ -99,6 +101,8 @@ export interface PerturbedGaussiansOptions {
    */
   adversarial: { step: number; clamp: Clamp } | null;
   batchSize: number;
+  /** `cpu` or `cuda:N`. */
+  device: string;
   precision: Precision;
   threads: number;
   workers: number;

@@ -1,5 +1,7 @@
 /** The part of the addon's contract that is about other processes; see contract.ts. */
 
+import type { AugmentOptions, DataHandle, TransformOptions } from './contract-data.js';
+
 /** Opaque; belongs to the environment that made it. */
 export interface RanksHandle {
   readonly __ranks: unique symbol;
@@ -24,6 +26,26 @@ export interface JoinResult {
   rank: number;
   size: number;
   handle: RanksHandle;
+}
+
+/** Comparisons of a GPU with the CPU: see Addon.checkDevice. */
+export interface CheckDeviceOptions {
+  /** `cuda:N`. */
+  device: string;
+  /** Batches of a training with padded crops are prepared on both. */
+  data: DataHandle;
+  transform: TransformOptions;
+  augment: AugmentOptions;
+  batchSize: number;
+  threads: number;
+  workers: number;
+}
+
+export interface DeviceCheck {
+  name: string;
+  passed: boolean;
+  /** What was found, in words. */
+  found: string;
 }
 
 export interface ShareOptions {

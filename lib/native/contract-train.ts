@@ -80,6 +80,8 @@ export interface TrainOptions {
   saving: SavingOptions;
   /** Steps between two StepEvents; the last step of an epoch always makes one. */
   reportSteps: number;
+  /** `cpu` or `cuda:N`. */
+  device: string;
   precision: Precision;
   /** Compute threads and loader threads. */
   threads: number;

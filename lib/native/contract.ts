@@ -46,7 +46,14 @@ import type {
   NeighboursOptions,
   NeighboursResult,
 } from './contract-linalg.js';
-import type { JoinOptions, JoinResult, RanksHandle, ShareOptions } from './contract-processes.js';
+import type {
+  CheckDeviceOptions,
+  DeviceCheck,
+  JoinOptions,
+  JoinResult,
+  RanksHandle,
+  ShareOptions,
+} from './contract-processes.js';
 import type { EpochEvent, StepEvent, TrainOptions, TrainResult } from './contract-train.js';
 
 export type * from './contract-data.js';
@@ -56,7 +63,11 @@ export type * from './contract-linalg.js';
 export type * from './contract-processes.js';
 export type * from './contract-train.js';
 
-export type Precision = 'float32' | 'bfloat16';
+/**
+ * `tf32` and `float16` are of GPUs: float32 of which convolutions and matrix products read 10 bits of the fraction; and
+ * float16, in which nothing is trained.
+ */
+export type Precision = 'float32' | 'tf32' | 'bfloat16' | 'float16';
 export interface ArchOptions {
   /** Canonical name of a row in the registry (native/models/registry.cc). */
   name: string;
@@ -221,8 +232,12 @@ export interface NativeInfo {
   libtorch: string;
   /** Instruction set LibTorch's kernels use, for instance `AVX512`. */
   cpuCapability: string;
+  /** LibTorch is a CUDA build. */
   cuda: boolean;
+  /** `cpu`, and the GPUs that this process may use: `cuda:0`, … */
   devices: string[];
+  /** Of these GPUs: name, memory, and what CUDA calls its compute capability. */
+  gpus: string[];
   /** Compiler and its version. */
   compiler: string;
   /** Lines of at::show_config() and at::get_parallel_info(). */
@@ -249,6 +264,8 @@ export interface Addon {
   shareText(options: ShareOptions, sink: (event: JobEvent) => void): NativeJob<string>;
   /** The others notice. A second call is harmless. */
   leaveRanks(handle: RanksHandle): void;
+  /** Each part of the code that only GPUs have, against the CPU. E_DEVICE where there is no such GPU. */
+  checkDevice(options: CheckDeviceOptions, sink: (event: JobEvent) => void): NativeJob<DeviceCheck[]>;
   openData(options: OpenDataOptions, sink: (event: JobEvent) => void): NativeJob<OpenDataResult>;
   /** Frees the set's memory once no job uses it. A second call is harmless; later use of the handle is E_CONFIG. */
   disposeData(handle: DataHandle): void;

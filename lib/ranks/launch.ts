@@ -10,6 +10,8 @@ export interface Launch {
   options: JoinOptions;
   /** How many of the ranks share this machine, as far as the launcher tells. */
   onThisMachine: number;
+  /** This one's place among them, from 0. */
+  localRank: number;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -30,6 +32,10 @@ function whole(env: Environment, name: string, least = 0): number {
 const optional = (env: Environment, name: string, otherwise: number): number =>
   env[name] === undefined ? otherwise : whole(env, name, 1);
 
+/** A rank's place on its machine; `otherwise` where the launcher does not tell it. */
+const localRankIn = (env: Environment, name: string, otherwise: number): number =>
+  env[name] === undefined ? otherwise : whole(env, name);
+
 const NO_ADDRESS = { address: '', port: 0, prefix: '', agent: false } as const;
 
 /** Also what `--ranks` sets. */
@@ -43,17 +49,24 @@ const torchrun: Launcher = {
     const agent = env.TORCHELASTIC_USE_AGENT_STORE === 'True';
     const place = { address, port: whole(env, 'MASTER_PORT', 1), prefix: `mode-ensemble/${run}/${restart}`, agent };
     const onThisMachine = optional(env, 'LOCAL_WORLD_SIZE', size);
-    return { options: { kind: 'tcp', rank: whole(env, 'RANK'), size, ...place }, onThisMachine };
+    const rank = whole(env, 'RANK');
+    const localRank = localRankIn(env, 'LOCAL_RANK', rank % onThisMachine);
+    return { options: { kind: 'tcp', rank, size, ...place }, onThisMachine, localRank };
   },
 };
 
-function mpi(by: string, rank: string, size: string, local: string): Launcher {
+function mpi(by: string, rank: string, size: string, local: string, localRank: string): Launcher {
   return {
     by,
     read(env) {
       if (env[size] === undefined || env[rank] === undefined) return undefined;
       const ranks = { rank: whole(env, rank), size: whole(env, size, 1) };
-      return { options: { kind: 'mpi', ...ranks, ...NO_ADDRESS }, onThisMachine: optional(env, local, ranks.size) };
+      const onThisMachine = optional(env, local, ranks.size);
+      return {
+        options: { kind: 'mpi', ...ranks, ...NO_ADDRESS },
+        onThisMachine,
+        localRank: localRankIn(env, localRank, ranks.rank % onThisMachine),
+      };
     },
   };
 }
@@ -71,16 +84,24 @@ const srun: Launcher = {
     const port = 15_000 + ((job * 131 + step) % 15_000);
     const place = { address, port, prefix: `mode-ensemble/${job}.${step}`, agent: false };
     const onThisMachine = Number.parseInt(env.SLURM_STEP_TASKS_PER_NODE ?? '', 10) || size;
-    return { options: { kind: 'tcp', rank: whole(env, 'SLURM_PROCID'), size, ...place }, onThisMachine };
+    const rank = whole(env, 'SLURM_PROCID');
+    const localRank = localRankIn(env, 'SLURM_LOCALID', rank % onThisMachine);
+    return { options: { kind: 'tcp', rank, size, ...place }, onThisMachine, localRank };
   },
 };
 
 /** In this order: one may have been started by another. */
 const LAUNCHERS: readonly Launcher[] = [
   torchrun,
-  mpi('mpirun (Open MPI)', 'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_SIZE'),
+  mpi(
+    'mpirun (Open MPI)',
+    'OMPI_COMM_WORLD_RANK',
+    'OMPI_COMM_WORLD_SIZE',
+    'OMPI_COMM_WORLD_LOCAL_SIZE',
+    'OMPI_COMM_WORLD_LOCAL_RANK',
+  ),
   srun,
-  mpi('mpiexec (MPICH)', 'PMI_RANK', 'PMI_SIZE', 'MPI_LOCALNRANKS'),
+  mpi('mpiexec (MPICH)', 'PMI_RANK', 'PMI_SIZE', 'MPI_LOCALNRANKS', 'MPI_LOCALRANKID'),
 ];
 
 /** `node[07-09,12],b2` → `node07`: of every bracket what comes first, and nothing behind a comma outside of them. */
@@ -102,6 +123,11 @@ export function launchOf(env: Environment = process.env): Launch | undefined {
     return size === 1 ? undefined : { by, ...found };
   }
   return undefined;
+}
+
+/** Whom a rank shares its machine's GPUs with; undefined for a process alone. */
+export function localOf(launch: Launch | undefined): { rank: number; size: number } | undefined {
+  return launch && { rank: launch.localRank, size: launch.onThisMachine };
 }
 
 /** A rank's part of the machine's cores; fewer where the launcher has bound it to fewer. */

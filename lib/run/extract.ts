@@ -58,6 +58,8 @@ export interface ExtractSettings {
   store: FeatureStore;
   batchSize: number;
   precision: Precision;
+  /** `cpu` or `cuda:N`; default: cpu. */
+  device?: string | undefined;
   threads: number;
   workers: number;
   addon?: Addon | undefined;
@@ -167,11 +169,12 @@ export async function lookUp(
   { pass, after = [] }: { pass: Pass; after?: readonly ExtractedMember[] },
   hooks: StageHooks,
 ): Promise<Wanted> {
-  const { store, precision, storage = 'float32' } = settings;
+  const { store, device, precision, storage = 'float32' } = settings;
   const whole = {
     weights: member.weightsHash,
     fingerprint: fingerprintOf(set),
     transform: member.transform,
+    device,
     precision,
     extractor: EXTRACTOR_VERSION,
     arch: archOptions(member.arch, member.classes),
@@ -213,7 +216,7 @@ async function makeFiles(
   hooks: StageHooks,
   beside?: (member: ExtractedMember) => Promise<StageScoresOutput[]>,
 ): Promise<void> {
-  const { members, store, batchSize, precision, threads, workers, storage = 'float32' } = settings;
+  const { members, store, batchSize, device = 'cpu', precision, threads, workers, storage = 'float32' } = settings;
   const addon = settings.addon ?? getAddon();
   const { transform } = (files[0] as Wanted).member;
   const wanted: ExtractMember[] = [];
@@ -232,6 +235,7 @@ async function makeFiles(
     data: set.handle,
     transform,
     batchSize,
+    device,
     precision,
     threads,
     workers,

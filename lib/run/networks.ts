@@ -9,6 +9,7 @@ import { openSafetensors, readFloat64, type Safetensors } from '../features/safe
 import type { FeatureFile } from '../features/store.js';
 import { archOptions } from '../modes/arch.js';
 import type { ArchOptions, StageScoresOutput, TransformOptions } from '../native/contract.js';
+import { deviceInKey } from '../native/device.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import type { ExtractedMember, ExtractSettings } from './extract.js';
@@ -32,7 +33,7 @@ export interface StoredNetworks extends Networks {
 
 /** What an evaluation's detectors may ask of these networks. `hooks` hear what is told; each question has hooks of its own. */
 export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHooks, 'onLog'>>): StoredNetworks {
-  const { sets, store, batchSize, precision, threads, workers } = settings;
+  const { sets, store, batchSize, device = 'cpu', precision, threads, workers } = settings;
   const { storage = 'float32' } = settings;
   const addon = settings.addon ?? getAddon();
   const told = new Set<string>();
@@ -76,6 +77,7 @@ export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHoo
     weights: members.map((member) => memberNamed(member).weightsHash).sort(),
     ...describeNetwork(networkOf(members)),
     precision,
+    ...deviceInKey(device),
     storage,
     train: fingerprintOf(trainSet()),
   });
@@ -149,7 +151,7 @@ export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHoo
       if (!kept) {
         const { network, transform } = networkOf(gaussians.members);
         const members = gaussians.members.map((name) => ({ arch: network, checkpoint: memberNamed(name).checkpoint }));
-        const place = { data: set.handle, transform, first, count, batchSize, precision, threads, workers };
+        const place = { data: set.handle, transform, first, count, batchSize, device, precision, threads, workers };
         const options = { ...place, ...moves, members, statistics: gaussians.path, output, metadata: { key } };
         await startJob((sink) => addon.perturbedGaussians(options, sink), own).done;
       }

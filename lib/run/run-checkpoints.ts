@@ -11,6 +11,7 @@ import { FeatureStore } from '../features/store.js';
 import type { ConventionName, IntervalSettings } from '../metrics/index.js';
 import { type CheckpointSet, openCheckpoints } from '../modes/checkpoints.js';
 import type { Addon, Precision, Storage, TransformOptions } from '../native/contract.js';
+import { resolveDevice } from '../native/device.js';
 import { getAddon } from '../native/load.js';
 import { besideOf } from './beside.js';
 import { archOf } from './check-spaces.js';
@@ -65,6 +66,8 @@ export interface CheckpointSettings {
   precision: Precision;
   /** The type in which features are stored; default: float32. */
   storage?: Storage | undefined;
+  /** Where the networks compute: auto, cpu, cuda or cuda:N; default: cpu. */
+  device?: string | undefined;
   threads: number;
   workers: number;
   skipBadImages?: boolean | undefined;
@@ -250,7 +253,8 @@ export function extractSettings(
   const { batchSize, precision, storage, threads, workers, addon } = settings;
   const members = modes.members.map((member) => ({ ...member, classes: member.classes ?? classes.length }));
   const store = new FeatureStore(settings.features);
-  return { members, sets, passes, storage, store, batchSize, precision, threads, workers, addon };
+  const device = resolveDevice(settings.device ?? 'cpu', { addon, where: nameField(settings, 'device') });
+  return { members, sets, passes, storage, store, batchSize, device, precision, threads, workers, addon };
 }
 
 /** Labels can only be compared where the data has the classes the networks were trained on. */

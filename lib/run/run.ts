@@ -10,6 +10,7 @@ import { FeatureStore } from '../features/store.js';
 import { weightsHash } from '../modes/find.js';
 import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.js';
 import type { Addon, SkippedImage } from '../native/contract.js';
+import { resolveDevice } from '../native/device.js';
 import { getAddon } from '../native/load.js';
 import { besideOf } from './beside.js';
 import { evaluate } from './evaluate.js';
@@ -77,12 +78,14 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const complete = isFile ? loadExperiment(experiment) : completeExperiment(experiment, where);
   const addon = hooks.addon ?? getAddon();
   const plan = planExperiment(complete, where, addon);
+  const device = resolveDevice(complete.device, { addon, where: `${where}: device` });
   const folder = await openRunFolder(complete.run);
   const { hooks: heard, warnings } = keepWarnings(hooks);
   using sets = await openSets(plan, addon, heard);
-  const modes = await trainModes(plan, sets, folder, addon, hooks);
+  const place: Place = { folder, device };
+  const modes = await trainModes(plan, sets, place, addon, hooks);
   const members = await describeModes(plan, sets.train.classes.length, modes, hooks.signal);
-  const settings = extractSettings(plan, sets, members, folder, addon);
+  const settings = extractSettings(plan, sets, members, place, addon);
   const networks = networksOf(settings, heard);
   const beside = besideOf(plan.detectors, networks, heard);
   const extracted = await extractFeatures({ ...settings, beside }, heard);
@@ -153,7 +156,19 @@ async function openSets(plan: Plan, addon: Addon, hooks: StageHooks): Promise<Se
   }
 }
 
-async function trainModes(plan: Plan, sets: Sets, folder: RunFolder, addon: Addon, hooks: StageHooks) {
+/** Where files go, and where networks compute. */
+interface Place {
+  folder: RunFolder;
+  device: string;
+}
+
+async function trainModes(
+  plan: Plan,
+  sets: Sets,
+  { folder, device }: Place,
+  addon: Addon,
+  hooks: StageHooks,
+): Promise<TrainedMode[]> {
   const { arch, transform, experiment } = plan;
   const { seeds, train: settings, threads, workers } = experiment;
   const modes: TrainedMode[] = [];
@@ -161,7 +176,7 @@ async function trainModes(plan: Plan, sets: Sets, folder: RunFolder, addon: Addo
     hooks.onStage?.(`train seed ${seed}`);
     const place = { folder: folder.mode(arch.id, seed), transform, addon };
     const { train, test } = sets;
-    modes.push(await trainMode({ arch, seed, train, test, settings, threads, workers, ...place }, hooks));
+    modes.push(await trainMode({ arch, seed, train, test, settings, device, threads, workers, ...place }, hooks));
   }
   return modes;
 }
@@ -188,7 +203,7 @@ function extractSettings(
   plan: Plan,
   sets: Sets,
   members: readonly ExtractedMember[],
-  folder: RunFolder,
+  { folder, device }: Place,
   addon: Addon,
 ): ExtractSettings {
   const { experiment, detectors } = plan;
@@ -201,6 +216,7 @@ function extractSettings(
     batchSize: settings.batchSize,
     precision: settings.precision,
     storage: settings.storage,
+    device,
     threads,
     workers,
     addon,

@@ -13,6 +13,7 @@ import { checkChangeable } from '../modes/state.js';
 import { requireSameClasses } from '../modes/train.js';
 import { overrideTransform } from '../modes/transform.js';
 import type { Addon, EpochEvent, LogEvent, StepEvent } from '../native/contract.js';
+import { resolveDevice } from '../native/device.js';
 import { getAddon } from '../native/load.js';
 import { launchOf, threadsOf } from '../ranks/launch.js';
 import type { StageHooks } from './extract.js';
@@ -48,6 +49,8 @@ export interface SweepSettings extends TrainDataSettings {
   run?: string | undefined;
   /** Trainings at a time; default: 1. */
   parallel?: number | undefined;
+  /** Where the networks compute: auto, cpu, cuda or cuda:N; default: auto. */
+  device?: string | undefined;
   /** Compute threads of all trainings together; default: all. */
   threads?: number | undefined;
   /** Threads of each training that read images. */
@@ -191,7 +194,7 @@ interface Plan {
 
 /** Checks everything that can be checked before anything is read. @throws ModeEnsembleError E_CONFIG, E_DATA */
 function planSweep(settings: SweepSettings, name: NameTrainField, addon: Addon): Plan {
-  const { in: own, test, suite, data, root, workers, ranks, skipBadImages = false } = settings;
+  const { in: own, test, suite, data, root, device, workers, ranks, skipBadImages = false } = settings;
   const { allowChange = [], train = {}, transform = {}, run = DEFAULT_RUN } = settings;
   const launch = launchOf();
   if (launch) {
@@ -201,6 +204,8 @@ function planSweep(settings: SweepSettings, name: NameTrainField, addon: Addon):
   const seeds = check(fields.seeds, settings.seeds, name('seeds'));
   const { batchSize } = check(trainSchema, train, name('train'));
   const threads = check(fields.threads, settings.threads ?? threadsOf(undefined), name('threads'));
+  if (device !== undefined)
+    resolveDevice(device, { addon, where: name('device'), local: { rank: 0, size: ranks ?? 1 } });
   const wanted = check(fields.parallel, settings.parallel ?? 1, name('parallel'));
   checkChangeable(allowChange, name('allowChange'));
   const sources = { in: own, test, suite, data, root };
@@ -214,7 +219,7 @@ function planSweep(settings: SweepSettings, name: NameTrainField, addon: Addon):
   requireShares(batchSize, ranks ?? 1, name('batchSize'));
   const parallel = Math.min(wanted, archs.length * seeds.length);
   const shared: Omit<TrainArguments, 'arch' | 'seed'> = {
-    ...{ ...sources, run, train, transform, allowChange, skipBadImages, workers, ranks },
+    ...{ ...sources, run, train, transform, allowChange, skipBadImages, device, workers, ranks },
     threads: Math.max(1, Math.floor(threads / (parallel * (ranks ?? 1)))),
   };
   const modes = archs.flatMap(({ id: arch }) =>

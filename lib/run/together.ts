@@ -42,7 +42,7 @@ async function filesOfSet(
   pass: Pass,
   hooks: StageHooks,
 ): Promise<string[]> {
-  const { store, batchSize, precision, threads, workers, storage = 'float32' } = settings;
+  const { store, batchSize, device = 'cpu', precision, threads, workers, storage = 'float32' } = settings;
   const files = await Promise.all(
     members.map((member, index) => lookUp(settings, set, member, { pass, after: members.slice(0, index) }, hooks)),
   );
@@ -62,6 +62,7 @@ async function filesOfSet(
       data: set.handle,
       transform: (members[0] as ExtractedMember).transform,
       batchSize,
+      device,
       precision,
       threads,
       workers,

@@ -12,6 +12,7 @@ export interface TrainArguments extends TrainDataSettings {
   transform: TransformSettings;
   allowChange: readonly string[];
   skipBadImages: boolean;
+  device: string | undefined;
   /** Of each rank. */
   threads: number;
   workers: number | undefined;

@@ -24,6 +24,7 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   out["cpuCapability"] = runtime.cpuCapability;
   out["cuda"] = runtime.cuda;
   out["devices"] = strings(env, runtime.devices);
+  out["gpus"] = strings(env, runtime.gpus);
   out["compiler"] = runtime.compiler;
   out["config"] = runtime.config;
 #ifdef LIBJPEG_TURBO_VERSION
@@ -277,6 +278,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_augment_exports(env, exports);
   add_process_exports(env, exports);
   add_landscape_exports(env, exports);
+  add_device_exports(env, exports);
   exports["train"] = Napi::Function::New<guarded<train_job>>(env, "train");
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");
   exports["neighbours"] = Napi::Function::New<guarded<neighbours_job>>(env, "neighbours");

@@ -147,6 +147,7 @@ ExtractOptions read_extract_options(const Napi::Value& value) {
   out.data = open_data_of(fields.value("data"), "data");
   out.transform = transform(fields.object("transform"));
   out.batchSize = fields.integer("batchSize");
+  out.device = fields.string("device");
   out.precision = fields.string("precision");
   out.threads = fields.integer("threads");
   out.workers = fields.integer("workers");

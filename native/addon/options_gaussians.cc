@@ -46,6 +46,7 @@ PerturbedGaussiansOptions read_perturbed_gaussians_options(const Napi::Value& va
     out.adversarial = Adversarial{adversarial.number("step"), adversarial.string("clamp")};
   }
   out.batchSize = fields.integer("batchSize");
+  out.device = fields.string("device");
   out.precision = fields.string("precision");
   out.threads = fields.integer("threads");
   out.workers = fields.integer("workers");

@@ -126,6 +126,7 @@ TrainOptions training(const Fields& fields) {
   out.objective = objective(fields.object("objective"));
   out.dropPath = below_one(fields, "dropPath");
   out.saving = saving(fields.object("saving"));
+  out.device = fields.string("device");
   out.precision = fields.string("precision");
   out.threads = fields.integer("threads");
   out.workers = fields.integer("workers");

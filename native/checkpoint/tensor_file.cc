@@ -17,7 +17,7 @@ void write_tensors(const std::string& path, const std::vector<std::pair<std::str
   AtomicFile file(path);
   file.write_at(0, head.data(), static_cast<int64_t>(head.size()));
   for (size_t i = 0; i < entries.size(); ++i) {
-    auto tensor = tensors[i].second.detach();
+    auto tensor = tensors[i].second.detach().cpu();
     if (tensor.scalar_type() != at::kLong) tensor = tensor.to(at::kFloat);
     tensor = tensor.contiguous(at::MemoryFormat::Contiguous);
     file.write_at(static_cast<int64_t>(head.size()) + entries[i].begin, tensor.const_data_ptr(),

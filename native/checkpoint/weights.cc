@@ -143,7 +143,7 @@ void load_weights(Network& network, const std::string& path) {
       continue;
     }
     const auto type = weight.scalar_type() == at::kLong ? DType::i64 : DType::f32;
-    if (weight.is_contiguous()) {
+    if (weight.is_contiguous() && weight.is_cpu()) {
       checkpoint->read(*tensors[i], type, weight.mutable_data_ptr());
       continue;
     }

@@ -116,6 +116,12 @@ size_t size_of(PixelType type) {
   return type == PixelType::float32 ? 4 : type == PixelType::bfloat16 ? 2 : 1;
 }
 
+Framing motion_of(const PrepareOptions& options, int64_t index) {
+  if (!options.training) return {};
+  RandomStream random = augment_stream(options.seed, options.epoch, index);
+  return with_motion({}, options.augment, random);
+}
+
 Preparation::Preparation(const PrepareOptions& options, PixelCache* cache)
     : options_(options),
       cache_(cache),
@@ -131,6 +137,20 @@ Preparation::Preparation(const PrepareOptions& options, PixelCache* cache)
       bfloats_[c][v] = to_bfloat16(floats_[c][v]);
       bytes_[c][v] = static_cast<uint8_t>(v);
     }
+  }
+}
+
+void Preparation::copy_lookup(void* to) const {
+  switch (options_.type) {
+    case PixelType::float32:
+      std::memcpy(to, floats_.data(), sizeof floats_);
+      break;
+    case PixelType::bfloat16:
+      std::memcpy(to, bfloats_.data(), sizeof bfloats_);
+      break;
+    case PixelType::uint8:
+      std::memcpy(to, bytes_.data(), sizeof bytes_);
+      break;
   }
 }
 

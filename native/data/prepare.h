@@ -31,6 +31,9 @@ struct PrepareOptions {
   uint64_t epoch = 0;
 };
 
+// How a square is moved after it was cut out; not at all where it is no training.
+Framing motion_of(const PrepareOptions& options, int64_t index);
+
 // Seconds of one thread.
 struct PrepareTimes {
   double fetch = 0, decode = 0, resize = 0, convert = 0;
@@ -58,6 +61,9 @@ class Preparation {
 
   // Bytes of a prepared image.
   size_t bytes() const { return static_cast<size_t>(3 * side_ * side_) * size_of(options_.type); }
+
+  // What an 8-bit value becomes in each channel: [3, 256] of the type asked for.
+  void copy_lookup(void* to) const;
 
   // `to`: [S, S, 3] of the type asked for, S being transform.crop. Throws Error(data), which names the image.
   // Thread-safe, with a workspace for each thread.

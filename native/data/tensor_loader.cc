@@ -3,11 +3,11 @@
 namespace mode_ensemble {
 namespace {
 
-SlotMemory allocate(int64_t rows, size_t bytes) {
+SlotMemory allocate(int64_t rows, size_t bytes, bool pinned) {
   struct Tensors {
     at::Tensor images, labels;
   };
-  const auto options = at::TensorOptions().pinned_memory(at::globalContext().hasCUDA());
+  const auto options = at::TensorOptions().pinned_memory(pinned);
   auto tensors = std::make_shared<Tensors>();
   tensors->images = at::empty({rows, static_cast<int64_t>(bytes)}, options.dtype(at::kByte));
   tensors->labels = at::empty({rows}, options.dtype(at::kLong));
@@ -20,10 +20,11 @@ PixelType pixel_type_of(const std::string& precision, bool begins_with_convoluti
   return precision == "bfloat16" && begins_with_convolution ? PixelType::bfloat16 : PixelType::float32;
 }
 
-TensorLoader::TensorLoader(std::shared_ptr<const DataSet> data, const LoaderOptions& options)
+TensorLoader::TensorLoader(std::shared_ptr<const DataSet> data, const LoaderOptions& options, bool pinned)
     : type_(options.prepare.type),
       side_(options.prepare.transform.crop),
-      loader_(std::move(data), options, allocate) {}
+      loader_(std::move(data), options,
+              [pinned](int64_t rows, size_t bytes) { return allocate(rows, bytes, pinned); }) {}
 
 bool TensorLoader::next(Batch& batch) {
   LoadedBatch loaded;

@@ -15,10 +15,10 @@ struct Batch {
 // Bfloat16 for a network that computes in it and would round the pixels first thing, else float32.
 PixelType pixel_type_of(const std::string& precision, bool begins_with_convolution);
 
-// Slots are page-locked where there is a GPU to copy them to.
 class TensorLoader {
  public:
-  TensorLoader(std::shared_ptr<const DataSet> data, const LoaderOptions& options);
+  // `pinned`: the slots are page-locked, as a GPU wants them that copies them while it computes.
+  TensorLoader(std::shared_ptr<const DataSet> data, const LoaderOptions& options, bool pinned = false);
 
   // As Loader::next. The tensors stay valid until the next call.
   bool next(Batch& batch);

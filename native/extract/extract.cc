@@ -4,6 +4,7 @@
 #include <set>
 
 #include "checkpoint/weights.h"
+#include "cuda/feed.h"
 #include "extract/feature_file.h"
 #include "extract/passes.h"
 #include "models/graph_memory.h"
@@ -62,15 +63,19 @@ std::unique_ptr<FeatureFile> make_file(const ExtractOutput& output, const Networ
 }
 
 // Opens all networks and finds out what is asked of each before any image is read.
-std::vector<Member> open_members(const ExtractOptions& options, JobContext& context) {
+std::vector<Member> open_members(const ExtractOptions& options, const Compute& compute, JobContext& context) {
   std::vector<Member> members;
   for (const auto& member : options.members) {
     context.throw_if_aborted();
     members.push_back({open_network(member.arch, member.checkpoint), {}, {}, {}});
+    members.back().network->to_device(compute.device);
     members.back().files.resize(member.outputs.size());
     for (const auto& output : member.outputs) check_output(output, *members.back().network);
-    for (const auto& output : member.stageScores)
-      members.back().scores.push_back(std::make_unique<Member::Scores>(output, options.data->reader->size()));
+    for (const auto& output : member.stageScores) {
+      auto scores = std::make_unique<Member::Scores>(output, options.data->reader->size());
+      scores->scorer.to_device(compute.device);
+      members.back().scores.push_back(std::move(scores));
+    }
   }
   std::set<double> wanted;
   for (size_t i = members.size(); i-- > 0;) {
@@ -80,13 +85,14 @@ std::vector<Member> open_members(const ExtractOptions& options, JobContext& cont
     members[i].carries = wanted;
     members[i].with_graph = !wanted.empty() || std::any_of(outputs.begin(), outputs.end(), is_perturbed);
     for (const auto& scores : members[i].scores) members[i].with_graph |= scores->scorer.moves();
-    members[i].network->prepare({options.precision, members[i].with_graph});
+    if (members[i].with_graph) compute.require_gradients();
+    members[i].network->prepare({compute, members[i].with_graph});
   }
   return members;
 }
 
 LoaderOptions loader_options(const ExtractOptions& options, const std::vector<Member>& members,
-                             JobContext& context) {
+                             const Compute& compute, JobContext& context) {
   LoaderOptions settings;
   settings.prepare.transform = options.transform;
   settings.batchSize = options.batchSize;
@@ -99,7 +105,7 @@ LoaderOptions loader_options(const ExtractOptions& options, const std::vector<Me
     rounded &= member.network->begins_with_convolution() && !member.with_graph;
     if (!member.with_graph) continue;
     context.throw_if_aborted();
-    const int64_t most = most_images_with_graph(*member.network, options.transform.crop, options.precision);
+    const int64_t most = most_images_with_graph(*member.network, options.transform.crop, compute);
     settings.batchSize = std::min(settings.batchSize, most);
   }
   settings.prepare.type = pixel_type_of(options.precision, rounded);
@@ -115,9 +121,11 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   use_threads(options.threads);
   const MemoryReuse reuse;
   const c10::NoGradGuard no_grad;
-  auto members = open_members(options, context);
+  const Compute compute(options.device, options.precision);
+  const DeviceScope scope(compute);
+  auto members = open_members(options, compute, context);
   const auto start = std::chrono::steady_clock::now();
-  TensorLoader loader(options.data, loader_options(options, members, context));
+  Feed loader(options.data, loader_options(options, members, compute, context), compute);
   const int64_t size = options.data->reader->size();
   ProgressMeter meter(context, "extract", size);
   ExtractResult result;
@@ -135,7 +143,7 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
       const auto& arch = options.members[i].arch;
       const auto& outputs = options.members[i].outputs;
       Member& member = members[i];
-      const BatchPasses::Settings settings{arch, options.precision, member.with_graph, name_of};
+      const BatchPasses::Settings settings{arch, compute, member.with_graph, name_of};
       BatchPasses passes(*member.network, batch, settings);
       for (const double temperature : member.carries) {
         auto& sum = carried[temperature];
@@ -150,7 +158,7 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
       }
       for (auto& scores : member.scores) {
         context.throw_if_aborted();
-        scores->file.append({batch.labels, passes.stage_scores(scores->scorer)});
+        scores->file.append({batch.labels.cpu(), passes.stage_scores(scores->scorer).cpu()});
       }
     }
     result.count += rows;

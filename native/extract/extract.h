@@ -46,7 +46,7 @@ struct ExtractOptions {
   std::shared_ptr<const DataSet> data;
   TransformOptions transform;
   int64_t batchSize = 0;
-  std::string precision;
+  std::string device, precision;
   int64_t threads = 0, workers = 0;
 };
 

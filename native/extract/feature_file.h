@@ -17,7 +17,7 @@ class FeatureFile {
   // `columns`: name, dtype and the shape of one row; at most `capacity` rows.
   FeatureFile(const std::string& path, std::vector<TensorEntry> columns, int64_t capacity,
               std::map<std::string, std::string> metadata);
-  // One tensor [n, ...] a column, in their order, contiguous and of the column's type.
+  // One tensor [n, ...] a column, in their order, contiguous, on the CPU and of the column's type.
   void append(const std::vector<at::Tensor>& rows);
   void commit();
 

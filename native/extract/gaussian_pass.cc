@@ -6,12 +6,14 @@
 #include <string_view>
 
 #include "checkpoint/weights.h"
+#include "cuda/feed.h"
 #include "data/part_reader.h"
 #include "data/tensor_loader.h"
 #include "extract/feature_file.h"
 #include "extract/stage_scores.h"
 #include "models/graph_memory.h"
 #include "models/layers.h"
+#include "runtime/compute.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
 
@@ -28,7 +30,8 @@ at::Tensor clamp_nothing(const at::Tensor& images, const TransformOptions&) { re
 at::Tensor clamp_normalized(const at::Tensor& images, const TransformOptions&) { return images.clamp(0, 1); }
 // To what pixels from 0 to 1 become when they are normalised.
 at::Tensor clamp_pixels(const at::Tensor& images, const TransformOptions& transform) {
-  const auto mean = per_channel(transform.mean), std = per_channel(transform.std);
+  const auto mean = per_channel(transform.mean).to(images.device());
+  const auto std = per_channel(transform.std).to(images.device());
   return images.clamp((0 - mean) / std, (1 - mean) / std);
 }
 
@@ -48,13 +51,19 @@ Clamp find_clamp(const std::string& name) {
 
 class Scorer {
  public:
-  Scorer(const PerturbedGaussiansOptions& options, JobContext& context)
-      : options_(options), context_(context), stages_(options.statistics, options.magnitudes) {
+  Scorer(const PerturbedGaussiansOptions& options, const Compute& compute, JobContext& context)
+      : options_(options),
+        compute_(compute),
+        context_(context),
+        stages_(options.statistics, options.magnitudes) {
+    stages_.to_device(compute.device);
     if (options.adversarial) clamp_ = find_clamp(options.adversarial->clamp);
+    if (stages_.moves() || clamp_) compute.require_gradients();
     for (const auto& member : options.members) {
       context.throw_if_aborted();
       networks_.push_back(open_network(member.arch, member.checkpoint));
-      networks_.back()->prepare({options.precision, stages_.moves() || clamp_ != nullptr});
+      networks_.back()->to_device(compute.device);
+      networks_.back()->prepare({compute, stages_.moves() || clamp_ != nullptr});
     }
   }
 
@@ -65,8 +74,7 @@ class Scorer {
     if (!stages_.moves() && !clamp_) return options_.batchSize;
     double share = 0;  // of the bound, of one image
     for (auto& network : networks_)
-      share += 1.0 / static_cast<double>(
-                         most_images_with_graph(*network, options_.transform.crop, options_.precision));
+      share += 1.0 / static_cast<double>(most_images_with_graph(*network, options_.transform.crop, compute_));
     return std::max<int64_t>(1, static_cast<int64_t>(1 / share));
   }
 
@@ -90,7 +98,7 @@ class Scorer {
   // The maps of a member's stages up to `last`.
   std::vector<at::Tensor> stages_of(Network& network, const at::Tensor& images, int last) {
     context_.throw_if_aborted();
-    const Autocast autocast(options_.precision);
+    const Autocast autocast(compute_);
     auto maps = network.forward(images, /*training=*/false, {.stages = true, .until = last}).stages;
     if (static_cast<int>(maps.size()) != last) stages_.require_stages(maps.size());
     return maps;
@@ -103,7 +111,7 @@ class Scorer {
       const c10::AutoGradMode gradients(true);
       at::Tensor logits;
       {
-        const Autocast autocast(options_.precision);
+        const Autocast autocast(compute_);
         logits = network->forward(x, /*training=*/false, {}).logits;
       }
       require_labels(labels, logits.size(1));
@@ -114,7 +122,8 @@ class Scorer {
     return clamp_(at::add(images, sign_of(x.grad()), options_.adversarial->step), options_.transform);
   }
 
-  static void require_labels(const at::Tensor& labels, int64_t classes) {
+  static void require_labels(const at::Tensor& on_device, int64_t classes) {
+    const auto labels = on_device.cpu();
     const auto* label = labels.const_data_ptr<int64_t>();
     for (int64_t i = 0; i < labels.size(0); ++i)
       if (label[i] < 0 || label[i] >= classes)
@@ -124,6 +133,7 @@ class Scorer {
   }
 
   const PerturbedGaussiansOptions& options_;
+  const Compute& compute_;
   JobContext& context_;
   StageScores stages_;
   std::vector<std::unique_ptr<Network>> networks_;
@@ -160,14 +170,16 @@ PerturbedGaussiansResult perturbed_gaussians(const PerturbedGaussiansOptions& op
   const c10::NoGradGuard no_grad;
   const auto start = std::chrono::steady_clock::now();
   const auto data = part_of(options);
-  Scorer scorer(options, context);
+  const Compute compute(options.device, options.precision);
+  const DeviceScope scope(compute);
+  Scorer scorer(options, compute, context);
   LoaderOptions settings;
   settings.prepare.transform = options.transform;
   // Steps are far below the resolution of bfloat16 pixels.
   settings.prepare.type = PixelType::float32;
   settings.batchSize = std::min(options.batchSize, scorer.images_at_once());
   settings.workers = options.workers;
-  TensorLoader loader(data, settings);
+  Feed loader(data, settings, compute);
   const auto magnitudes = static_cast<int64_t>(options.magnitudes.size());
   FeatureFile file(options.output,
                    {{"labels", "I64", {}}, {"scores", "F64", {magnitudes, scorer.stage_count()}}},
@@ -181,7 +193,7 @@ PerturbedGaussiansResult perturbed_gaussians(const PerturbedGaussiansOptions& op
       const auto scores = scorer.score(batch.images, batch.labels);
       require_finite_scores(
           scores, [&](int64_t row) { return "image " + std::to_string(options.first + result.count + row); });
-      file.append({batch.labels, scores});
+      file.append({batch.labels.cpu(), scores.cpu()});
       result.count += rows;
     }
     meter.add(batch.read);

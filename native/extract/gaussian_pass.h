@@ -36,7 +36,7 @@ struct PerturbedGaussiansOptions {
   std::vector<double> magnitudes;
   std::optional<Adversarial> adversarial;
   int64_t batchSize = 0;
-  std::string precision;
+  std::string device, precision;
   int64_t threads = 0, workers = 0;
   std::string output;  // safetensors: `scores` [N, magnitudes, stages], float64; `labels` [N]
   std::map<std::string, std::string> metadata;

@@ -11,7 +11,6 @@
 
 #include "extract/rank1.h"
 #include "models/layers.h"
-#include "runtime/device.h"
 
 namespace mode_ensemble {
 namespace {
@@ -66,15 +65,16 @@ void perturbed_columns(Columns& columns, BatchPasses& passes, const ExtractOutpu
   const auto& pass = output.pass;
   const auto& gradient =
       is_accumulated(output) ? carried.at(pass.temperature) : passes.gradient(pass.temperature);
-  const auto step = at::where(gradient.ge(0), at::scalar_tensor(-pass.magnitude, at::kFloat),
-                              at::scalar_tensor(pass.magnitude, at::kFloat));
+  const auto number = at::TensorOptions(gradient.device()).dtype(at::kFloat);
+  const auto step = at::where(gradient.ge(0), at::scalar_tensor(-pass.magnitude, number),
+                              at::scalar_tensor(pass.magnitude, number));
   columns.add("logits", passes.logits_of(passes.batch.images + step));
 }
 
 // ½(a + b), the logits without rank-1 parts; see without_rank1. Song et al., arXiv 2209.08590.
 void rank1_columns(Columns& columns, BatchPasses& passes, const ExtractOutput&, const Carried&) {
   const auto& stages = passes.plain().stages;
-  const Autocast autocast(passes.settings.precision);
+  const Autocast autocast(passes.settings.compute);
   auto logits = passes.network.head(without_rank1(stages.back())).to(at::kFloat);
   if (passes.network.rank1_stages() > 1) {
     const auto before = without_rank1(stages[stages.size() - 2]);
@@ -139,7 +139,7 @@ void check_output(const ExtractOutput& output, const Network& network) {
 }
 
 ForwardResult BatchPasses::forward(const at::Tensor& images, const Want& want) {
-  const Autocast autocast(settings.precision);
+  const Autocast autocast(settings.compute);
   return network.forward(images, /*training=*/false, want);
 }
 

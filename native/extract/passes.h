@@ -10,16 +10,17 @@
 #include "extract/extract.h"
 #include "extract/stage_scores.h"
 #include "models/network.h"
+#include "runtime/compute.h"
 
 namespace mode_ensemble {
 
 struct Columns {
   std::vector<std::string> names;
-  std::vector<at::Tensor> rows;  // [n, ...], contiguous
+  std::vector<at::Tensor> rows;  // [n, ...], contiguous, on the CPU
 
   void add(std::string name, const at::Tensor& tensor) {
     names.push_back(std::move(name));
-    rows.push_back(tensor.contiguous());
+    rows.push_back(tensor.contiguous().cpu());
   }
 };
 
@@ -32,7 +33,7 @@ class BatchPasses {
  public:
   struct Settings {
     const ArchOptions& arch;
-    const std::string& precision;
+    const Compute& compute;
     bool with_graph = false;  // gradients will be asked for; the results are the same bits
     // What to call the image of a row in an error.
     std::function<std::string(int64_t row)> name_of;

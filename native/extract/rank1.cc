@@ -83,6 +83,8 @@ at::Tensor leading_vectors(const at::Tensor& grams) {
 }  // namespace
 
 at::Tensor without_rank1(const at::Tensor& map) {
+  // The iteration goes image by image, as long as each needs.
+  if (!map.is_cpu()) return without_rank1(map.cpu()).to(map.device());
   const int64_t n = map.size(0), c = map.size(1), h = map.size(2), w = map.size(3), p = h * w;
   const auto rows = map.permute({0, 2, 3, 1}).reshape({n, p, c});
   auto left = at::empty({n, p, c}, map.options().dtype(at::kFloat));

@@ -43,6 +43,12 @@ StageScores::StageScores(const std::string& statistics, std::vector<double> magn
   for (int k = 1; k <= stage_count(); ++k) stages_.push_back(&gaussians_.stage("stage" + std::to_string(k)));
 }
 
+void StageScores::to_device(at::Device device) {
+  for (auto& stage : gaussians_.stages)
+    for (auto* tensor : {&stage.means, &stage.whitening, &stage.centre, &stage.white_means})
+      *tensor = tensor->to(device);
+}
+
 void StageScores::require_stages(size_t found) const {
   if (static_cast<int>(found) == stage_count()) return;
   throw Error(ErrorCode::config, path_ + " has statistics of " + std::to_string(stage_count()) +
@@ -53,7 +59,7 @@ at::Tensor StageScores::score(const at::Tensor& x, const std::vector<std::vector
                               const Again& again) const {
   const auto members = features.size();
   const auto count = static_cast<int64_t>(magnitudes_.size());
-  auto scores = at::empty({x.size(0), count, stage_count()}, at::kDouble);
+  auto scores = at::empty({x.size(0), count, stage_count()}, x.options().dtype(at::kDouble));
   for (int k = 0; k < stage_count(); ++k) {
     std::vector<at::Tensor> own;
     for (const auto& member : features) own.push_back(member[static_cast<size_t>(k)]);
@@ -90,7 +96,7 @@ at::Tensor StageScores::score(const at::Tensor& x, const std::vector<std::vector
 
 void require_finite_scores(const at::Tensor& scores, const std::function<std::string(int64_t row)>& name_of) {
   if (at::isfinite(scores).all().item<bool>()) return;
-  const auto bad = at::isfinite(scores).logical_not().nonzero();
+  const auto bad = at::isfinite(scores).logical_not().nonzero().cpu();
   const auto at = bad.accessor<int64_t, 2>();
   throw Error(ErrorCode::numeric, "Mahalanobis distances of " + name_of(at[0][0]) + ", stage " +
                                       std::to_string(at[0][2] + 1) +

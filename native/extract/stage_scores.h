@@ -19,6 +19,8 @@ class StageScores {
   // `statistics`: a file of fit_gaussians. Throws Error(config) for magnitudes below 0 or none.
   StageScores(const std::string& statistics, std::vector<double> magnitudes);
 
+  // Where the features are that will be scored.
+  void to_device(at::Device device);
   int stage_count() const { return static_cast<int>(gaussians_.stages.size()); }
   // Whether images take steps at all, for which gradients are needed.
   bool moves() const { return moves_; }

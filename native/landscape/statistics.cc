@@ -1,6 +1,7 @@
 #include "landscape/statistics.h"
 
 #include "models/layers.h"
+#include "runtime/compute.h"
 #include "runtime/device.h"
 
 namespace mode_ensemble {

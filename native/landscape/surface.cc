@@ -9,6 +9,7 @@
 #include "landscape/held_images.h"
 #include "landscape/statistics.h"
 #include "landscape/weight_space.h"
+#include "runtime/compute.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
 #include "runtime/parallel.h"

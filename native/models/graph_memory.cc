@@ -6,7 +6,8 @@
 #include <unordered_set>
 #include <vector>
 
-#include "runtime/device.h"
+#include "cuda/devices.h"
+#include "runtime/compute.h"
 
 namespace mode_ensemble {
 namespace {
@@ -71,18 +72,19 @@ thread_local OutputMeter* OutputMeter::meter = nullptr;
 
 }  // namespace
 
-int64_t most_images_with_graph(Network& network, int64_t side, const std::string& precision) {
+int64_t most_images_with_graph(Network& network, int64_t side, const Compute& compute) {
   const c10::NoGradGuard no_grad;
-  const auto image = at::zeros({1, 3, side, side}).contiguous(at::MemoryFormat::ChannelsLast);
-  const Autocast autocast(precision);
+  const auto image = at::zeros({1, 3, side, side}, compute.device).contiguous(at::MemoryFormat::ChannelsLast);
+  const int64_t most = compute.on_gpu() ? free_device_memory(compute.device) / 4 : kGraphBytes;
+  const Autocast autocast(compute);
   // What a frozen network makes at its first pass stays with it, and is no part of a graph.
   network.forward(image, /*training=*/false, {.stages = true});
   const OutputMeter meter(network);
   network.forward(image, /*training=*/false, {.stages = true});
-  return std::max<int64_t>(1, kGraphBytes / std::max<int64_t>(1, meter.bytes()));
+  return std::max<int64_t>(1, most / std::max<int64_t>(1, meter.bytes()));
 }
 
-int64_t bytes_for_backward(const ArchOptions& arch, int64_t side, const std::string& precision) {
+int64_t bytes_for_backward(const ArchOptions& arch, int64_t side, at::ScalarType type) {
   // A network of its own: the pass changes running statistics.
   const auto network = make_network(arch, {Init::empty});
   for (const auto& weight : network->weights()) weight.tensor.zero_();
@@ -91,7 +93,7 @@ int64_t bytes_for_backward(const ArchOptions& arch, int64_t side, const std::str
   // Two: some norms refuse to see one number a channel.
   constexpr int64_t kImages = 2;
   const auto images = at::zeros({kImages, 3, side, side}).contiguous(at::MemoryFormat::ChannelsLast);
-  const Autocast autocast(precision);
+  const Autocast autocast(Compute(type == at::kFloat ? "float32" : "bfloat16"));
   const OutputMeter meter(*network);
   const auto result = network->forward(images, /*training=*/true, {});
   return meter.bytes_held() / kImages;

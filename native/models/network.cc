@@ -1,14 +1,11 @@
 #include "models/network.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 
-#include "runtime/device.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
-
-Freeze::Freeze(const std::string& precision, bool gradients)
-    : type(is_bfloat16(precision) ? at::kBFloat16 : at::kFloat), gradients(gradients) {}
 
 void Network::prepare(const Freeze& how) {
   for (const auto& [name, tensor, trained] : weights_) {
@@ -49,13 +46,23 @@ void Network::to_type(at::ScalarType type) {
     if (weight.tensor.is_floating_point()) weight.tensor.set_data(weight.tensor.to(type));
 }
 
+void Network::to_device(at::Device device) {
+  for (auto& weight : weights_)
+    if (weight.tensor.device() != device) weight.tensor.set_data(weight.tensor.to(device));
+}
+
 void Network::require_gradients(bool on) {
   for (auto& weight : weights_)
     if (weight.trained) weight.tensor.set_requires_grad(on);
 }
 
 void Network::seed_dropout(uint64_t seed) {
-  dropout_random_ = at::make_generator<at::CPUGeneratorImpl>(seed);
+  if (!dropout_random_.defined()) {
+    const auto device = weights_.front().tensor.device();
+    dropout_random_ = device.is_cuda() ? at::detail::getCUDAHooks().getNewGenerator(device.index())
+                                       : at::make_generator<at::CPUGeneratorImpl>(seed);
+  }
+  dropout_random_.set_current_seed(seed);
 }
 
 at::Tensor Network::draw_kept(const at::Tensor& like, at::IntArrayRef shape, double p) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/registry.h"
+#include "runtime/compute.h"
 
 namespace mode_ensemble {
 
@@ -51,8 +52,9 @@ struct Init {
 
 // For what a network is frozen.
 struct Freeze {
-  Freeze(const std::string& precision, bool gradients);
-  at::ScalarType type;  // of convolutions: float32 or bfloat16
+  Freeze(const Compute& compute, bool gradients) : type(compute.type), gradients(gradients) {}
+  Freeze(const std::string& precision, bool gradients) : Freeze(Compute(precision), gradients) {}
+  at::ScalarType type;  // of convolutions
   bool gradients;       // whether gradients of images will be asked for
 };
 
@@ -93,12 +95,15 @@ class Network {
   void to_channels_last();
   void require_gradients(bool on);
   void to_type(at::ScalarType type);  // every floating-point tensor
+  virtual void to_device(at::Device device);
   // Stochastic depth in training: the last residual block is left out of an image's pass with this
   // probability, those before it with less, in a line to 0 (Huang et al., ECCV 2016). Throws Error(config)
   // where the family has none.
   virtual void set_drop_path(double p);
   // From where dropout and stochastic depth draw next; without a seed from 0.
   void seed_dropout(uint64_t seed);
+  // What they draw from, on the network's device; undefined before the first seed.
+  const at::Generator& dropout_random() const { return dropout_random_; }
 
  protected:
   // x with each element zeroed with probability p and the others divided by 1 − p (torch.nn.Dropout).

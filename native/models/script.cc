@@ -49,6 +49,8 @@ class ScriptNetwork : public Network {
     return result;
   }
 
+  void to_device(at::Device device) override { module_.to(device); }
+
   at::Tensor head(const at::Tensor&) const override { fail("its head cannot be applied by itself."); }
   at::Tensor resume(const at::Tensor&) const override { fail("it gives no stages."); }
   int rank1_stages() const override { return 0; }

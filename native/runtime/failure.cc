@@ -20,6 +20,9 @@ Error current_failure() {
         message.find("out of memory") != std::string::npos)
       return Error(ErrorCode::memory,
                    "There is not enough memory (" + message + "); a smaller batch size needs less.");
+    // c10's words for what the CUDA runtime reports.
+    if (message.find("CUDA error") != std::string::npos)
+      return Error(ErrorCode::device, "The GPU failed: " + message.substr(0, message.find('\n')));
     return Error(ErrorCode::numeric, "LibTorch failed: " + message);
   } catch (const std::exception& error) {
     return Error(ErrorCode::numeric, std::string("An unexpected failure: ") + error.what());

@@ -3,6 +3,8 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <array>
+
 namespace mode_ensemble {
 namespace {
 
@@ -21,7 +23,8 @@ struct Gradients::Hook final : torch::autograd::PostAccumulateGradHook {
   size_t bucket, place;
 };
 
-Gradients::Gradients(std::shared_ptr<Ranks> ranks, const Network& network) : ranks_(std::move(ranks)) {
+Gradients::Gradients(std::shared_ptr<Ranks> ranks, std::shared_ptr<Nccl> nccl, const Network& network)
+    : ranks_(std::move(ranks)), nccl_(std::move(nccl)) {
   const auto parameters = network.parameters();
   std::vector<at::Tensor> together;
   int64_t bytes = 0, most = kFirstBytes;
@@ -33,7 +36,7 @@ Gradients::Gradients(std::shared_ptr<Ranks> ranks, const Network& network) : ran
     together.clear();
     bytes = 0, most = kBytes;
   }
-  thread_ = std::thread([this] { work(); });
+  if (!nccl_) thread_ = std::thread([this] { work(); });
 }
 
 Gradients::~Gradients() {
@@ -42,7 +45,7 @@ Gradients::~Gradients() {
     stop_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   for (const Bucket& bucket : buckets_)
     for (const auto& parameter : bucket.parameters)
       torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
@@ -52,7 +55,8 @@ void Gradients::make_bucket(const std::vector<at::Tensor>& parameters, bool is_l
   Bucket bucket;
   int64_t elements = 0;
   for (const auto& parameter : parameters) elements += parameter.numel();
-  bucket.flat = at::zeros({elements + (is_last ? kVotes : 0)}, at::kFloat);
+  bucket.flat = at::zeros({elements + (is_last && !nccl_ ? kVotes : 0)},
+                          parameters.front().options().dtype(at::kFloat));
   bucket.parameters = parameters;
   bucket.arrived.resize(parameters.size());
   bucket.missing = parameters.size();
@@ -73,9 +77,15 @@ void Gradients::begin(const Votes& votes) {
     std::fill(bucket.arrived.begin(), bucket.arrived.end(), false);
     bucket.missing = bucket.parameters.size();
   }
+  released_ = 0;
+  if (nccl_) {
+    std::array<float, kVotes> sums{votes.share, votes.stop, votes.save};
+    ranks_->sum(sums.data(), kVotes);
+    agreed_ = {sums[0], sums[1], sums[2]};
+    return;
+  }
   auto* last = buckets_.back().flat.mutable_data_ptr<float>() + buckets_.back().flat.numel() - kVotes;
   last[0] = votes.share, last[1] = votes.stop, last[2] = votes.save;
-  released_ = 0;
   const std::lock_guard lock(mutex_);
   ready_ = done_ = 0;
 }
@@ -93,7 +103,9 @@ void Gradients::take(size_t b, size_t place) {
 }
 
 void Gradients::release_full() {
-  while (released_ < buckets_.size() && buckets_[released_].missing == 0) ++released_;
+  for (; released_ < buckets_.size() && buckets_[released_].missing == 0; ++released_)
+    if (nccl_) nccl_->sum(buckets_[released_].flat);
+  if (nccl_) return;
   {
     const std::lock_guard lock(mutex_);
     ready_ = released_;
@@ -113,18 +125,25 @@ Votes Gradients::finish() {
     }
   }
   release_full();
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return failure_ || done_ == buckets_.size(); });
-    if (failure_) std::rethrow_exception(failure_);
-  }
-  const auto& last = buckets_.back().flat;
-  const auto* sums = last.const_data_ptr<float>() + last.numel() - kVotes;
-  const Votes votes{sums[0], sums[1], sums[2]};
+  const Votes votes = added_votes();
   // Where every rank has a full batch this is 1 over their number.
   if (votes.share > 0)
     for (Bucket& bucket : buckets_) bucket.flat.mul_(1 / votes.share);
   return votes;
+}
+
+// Once all buckets are added up, or on a GPU have been asked to be.
+Votes Gradients::added_votes() {
+  if (nccl_) {
+    nccl_->join();
+    return agreed_;
+  }
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return failure_ || done_ == buckets_.size(); });
+  if (failure_) std::rethrow_exception(failure_);
+  const auto& last = buckets_.back().flat;
+  const auto* sums = last.const_data_ptr<float>() + last.numel() - kVotes;
+  return {sums[0], sums[1], sums[2]};
 }
 
 void Gradients::work() {

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "cuda/nccl.h"
 #include "models/network.h"
 #include "ranks/ranks.h"
 
@@ -19,10 +20,12 @@ struct Votes {
 };
 
 // The parameters' gradients lie in buckets, in the order in which the backward pass gives them. A thread adds
-// up each bucket over the ranks as soon as it is full (Li et al., PyTorch Distributed, arXiv 2006.15704).
+// up each bucket over the ranks as soon as it is full (Li et al., PyTorch Distributed, arXiv 2006.15704). On
+// GPUs NCCL does, on a stream of its own, and the votes alone go through the processes.
 class Gradients {
  public:
-  Gradients(std::shared_ptr<Ranks> ranks, const Network& network);
+  // `nccl`: of ranks whose network is on a GPU, else null.
+  Gradients(std::shared_ptr<Ranks> ranks, std::shared_ptr<Nccl> nccl, const Network& network);
   ~Gradients();
   Gradients(const Gradients&) = delete;
   Gradients& operator=(const Gradients&) = delete;
@@ -44,11 +47,14 @@ class Gradients {
   struct Hook;
 
   void make_bucket(const std::vector<at::Tensor>& parameters, bool is_last);
+  Votes added_votes();
   void take(size_t bucket, size_t place);
   void release_full();
   void work();
 
   std::shared_ptr<Ranks> ranks_;
+  std::shared_ptr<Nccl> nccl_;
+  Votes agreed_;  // of ranks on GPUs
   std::vector<Bucket> buckets_;
   size_t released_ = 0;  // buckets that the thread may add up; they go in order, the same on all ranks
   std::mutex mutex_;
@@ -56,7 +62,7 @@ class Gradients {
   size_t ready_ = 0, done_ = 0;  // under mutex_
   std::exception_ptr failure_;
   bool stop_ = false;
-  std::thread thread_;
+  std::thread thread_;  // where there is no NCCL
 };
 
 }  // namespace mode_ensemble

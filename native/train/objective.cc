@@ -82,7 +82,7 @@ Targets Objective::prepare(at::Tensor& images, const at::Tensor& labels, int64_t
   const double share = boxes ? mix_boxes(images, random, drawn) : mix_whole(images, random, drawn);
   // Smoothed first, then mixed, which is the same as mixed first.
   const double off = options_.labelSmoothing / static_cast<double>(classes_);
-  auto own = at::full({labels.size(0), classes_}, off, at::kFloat);
+  auto own = at::full({labels.size(0), classes_}, off, labels.options().dtype(at::kFloat));
   own.scatter_(1, labels.unsqueeze(1), 1 - options_.labelSmoothing + off);
   return {labels, at::lerp(own.flip(0), own, share)};
 }

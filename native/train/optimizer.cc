@@ -35,7 +35,7 @@ void list(std::vector<NamedTensor>& to, const std::vector<std::string>& names, c
 // (torch.optim.SGD's rule).
 class Sgd final : public Optimizer {
  public:
-  Sgd(const OptimizerOptions& options, const Network& network) : options_(options) {
+  Sgd(const OptimizerOptions& options, const Network& network) : Optimizer(network), options_(options) {
     for (const auto& weight : trained_of(network)) {
       Group& group = groups_[decays(options, weight) ? 0 : 1];
       group.names.push_back(weight.name);
@@ -44,15 +44,17 @@ class Sgd final : public Optimizer {
     }
   }
 
-  void step(double learning_rate) override {
+  void step() override {
     const c10::NoGradGuard guard;
     for (size_t g = 0; g < groups_.size(); ++g) {
       Group& group = groups_[g];
       if (group.parameters.empty()) continue;
       // torch's first step takes the gradient as momentum; from zeros the rule gives the same.
-      at::_fused_sgd_(group.parameters, gradients_of(group.parameters), group.momenta,
-                      g == 0 ? options_.weightDecay : 0.0, options_.momentum, learning_rate,
-                      /*dampening=*/0.0, options_.nesterov, /*maximize=*/false, /*is_first_step=*/false);
+      with_rate([&](const auto& rate) {
+        at::_fused_sgd_(group.parameters, gradients_of(group.parameters), group.momenta,
+                        g == 0 ? options_.weightDecay : 0.0, options_.momentum, rate, /*dampening=*/0.0,
+                        options_.nesterov, /*maximize=*/false, /*is_first_step=*/false);
+      });
       for (auto& parameter : group.parameters) parameter.mutable_grad().reset();
     }
   }
@@ -77,27 +79,29 @@ class Sgd final : public Optimizer {
 // Hutter, arXiv 1711.05101).
 class AdamW final : public Optimizer {
  public:
-  AdamW(const OptimizerOptions& options, const Network& network) : options_(options) {
+  AdamW(const OptimizerOptions& options, const Network& network) : Optimizer(network), options_(options) {
     for (const auto& weight : trained_of(network)) {
       Group& group = groups_[decays(options, weight) ? 0 : 1];
       group.names.push_back(weight.name);
       group.parameters.push_back(weight.tensor);
       group.means.push_back(at::zeros_like(weight.tensor));
       group.squares.push_back(at::zeros_like(weight.tensor));
-      group.steps.push_back(at::zeros({}, at::kFloat));
+      group.steps.push_back(at::zeros({}, weight.tensor.options().dtype(at::kFloat)));
     }
   }
 
-  void step(double learning_rate) override {
+  void step() override {
     const c10::NoGradGuard guard;
     for (size_t g = 0; g < groups_.size(); ++g) {
       Group& group = groups_[g];
       if (group.parameters.empty()) continue;
-      for (auto& step : group.steps) step.add_(1);
-      at::_fused_adamw_(group.parameters, gradients_of(group.parameters), group.means, group.squares, {},
-                        group.steps, learning_rate, options_.beta1, options_.beta2,
-                        g == 0 ? options_.weightDecay : 0.0, options_.epsilon, /*amsgrad=*/false,
-                        /*maximize=*/false);
+      at::_foreach_add_(group.steps, 1);
+      with_rate([&](const auto& rate) {
+        at::_fused_adamw_(group.parameters, gradients_of(group.parameters), group.means, group.squares, {},
+                          group.steps, rate, options_.beta1, options_.beta2,
+                          g == 0 ? options_.weightDecay : 0.0, options_.epsilon, /*amsgrad=*/false,
+                          /*maximize=*/false);
+      });
       for (auto& parameter : group.parameters) parameter.mutable_grad().reset();
     }
   }
@@ -138,6 +142,16 @@ constexpr Row kOptimizers[] = {{"sgd", make<Sgd>}, {"adamw", make<AdamW>}};
 bool decays(const OptimizerOptions& options, const NamedTensor& weight) {
   // As timm has it: a class token is a vector, whatever its shape.
   return options.decayOn == "all" || (weight.tensor.dim() > 1 && !weight.name.ends_with("cls_token"));
+}
+
+Optimizer::Optimizer(const Network& network) {
+  const auto device = network.weights().front().tensor.device();
+  if (!device.is_cpu()) on_device_ = at::zeros({}, at::TensorOptions(device).dtype(at::kFloat));
+}
+
+void Optimizer::set_rate(double learning_rate) {
+  if (on_device_.defined() && learning_rate != rate_) on_device_.fill_(learning_rate);
+  rate_ = learning_rate;
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const Network& network) {

@@ -11,11 +11,33 @@ namespace mode_ensemble {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
+  // The learning rate from the next step on. On a GPU it lies there, so that a step which is recorded once
+  // can be replayed with another rate.
+  void set_rate(double learning_rate);
   // Takes the step and drops the gradients.
-  virtual void step(double learning_rate) = 0;
+  virtual void step() = 0;
+  void step(double learning_rate) {
+    set_rate(learning_rate);
+    step();
+  }
   // What it keeps from step to step, by the parameters' names; the tensors themselves, to be read and
   // written.
   virtual std::vector<NamedTensor> memory() const = 0;
+
+ protected:
+  explicit Optimizer(const Network& network);
+  // Calls `fused` with the rate in the form that LibTorch's fused kernels take on the device.
+  template <typename Fused>
+  void with_rate(Fused fused) const {
+    if (on_device_.defined())
+      fused(on_device_);
+    else
+      fused(rate_);
+  }
+
+ private:
+  double rate_ = 0;
+  at::Tensor on_device_;  // float32, of a GPU
 };
 
 // Whether weight decay takes hold of a parameter.

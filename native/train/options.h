@@ -61,7 +61,7 @@ struct TrainOptions {
   double ema = 0;       // decay of the weights' running mean; 0 for none
   SavingOptions saving;
   int64_t reportSteps = 1;
-  std::string precision;
+  std::string device, precision;
   int64_t threads = 0, workers = 0;
   std::shared_ptr<Ranks> ranks = one_rank();
   std::string checkpoint;

@@ -44,8 +44,8 @@ void StateFile::save(const Moving& moving, const Position& position,
   tensors.emplace_back("position", at::tensor({position.epoch, position.batches, position.steps,
                                                position.epoch_sums.images, position.window.images},
                                               at::kLong));
-  const auto sums = at::stack({position.epoch_sums.sums, position.window.sums});
-  tensors.emplace_back("sums", sums.to(at::kCPU).contiguous().view(at::kLong));
+  const auto sums = at::stack({position.epoch_sums.sums.cpu(), position.window.sums.cpu()});
+  tensors.emplace_back("sums", sums.contiguous().view(at::kLong));
   metadata["epoch"] = std::to_string(position.epoch);
   metadata["batches"] = std::to_string(position.batches);
   metadata["steps"] = std::to_string(position.steps);

@@ -16,6 +16,7 @@ at::Tensor batch_sums(const at::Tensor& loss, const at::Tensor& logits, const at
 }
 
 void Statistics::add(const at::Tensor& batch, int64_t rows) {
+  if (sums.device() != batch.device()) sums = sums.to(batch.device());
   sums.add_(batch);
   images += rows;
 }

@@ -5,66 +5,27 @@
 #include <optional>
 
 #include "checkpoint/weights.h"
-#include "data/tensor_loader.h"
-#include "models/graph_memory.h"
+#include "cuda/feed.h"
+#include "cuda/square_batches.h"
 #include "models/network.h"
+#include "runtime/compute.h"
 #include "runtime/device.h"
-#include "runtime/free_memory.h"
 #include "runtime/memory.h"
-#include "runtime/random.h"
+#include "train/check.h"
 #include "train/gradients.h"
-#include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 #include "train/state.h"
 #include "train/statistics.h"
+#include "train/training_step.h"
 
 namespace mode_ensemble {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void check(const TrainOptions& options) {
-  const auto fail = [](const std::string& message) { throw Error(ErrorCode::config, message); };
-  if (options.epochs < 1) fail("epochs: expected at least 1, found " + std::to_string(options.epochs) + ".");
-  if (options.batchSize < 1)
-    fail("batchSize: expected at least 1, found " + std::to_string(options.batchSize) + ".");
-  if (options.batchSize % options.ranks->size() != 0)
-    fail("batchSize: expected a multiple of the " + std::to_string(options.ranks->size()) +
-         " ranks, which share it, found " + std::to_string(options.batchSize) + ".");
-  if (options.schedule.cooldownEpochs >= options.epochs || options.schedule.warmupEpochs > options.epochs)
-    fail("warmupEpochs, cooldownEpochs: expected no more warm-up than the " + std::to_string(options.epochs) +
-         " epochs and less cool-down, found " + std::to_string(options.schedule.warmupEpochs) + " and " +
-         std::to_string(options.schedule.cooldownEpochs) + ".");
-  for (const auto& data : {options.train, options.test}) {
-    for (int64_t i = 0; i < data->reader->size(); ++i) {
-      const int64_t label = data->reader->label(i);
-      if (label < 0 || label >= options.arch.classes)
-        throw Error(ErrorCode::data, data->reader->name(i) + ": expected a label from 0 to " +
-                                         std::to_string(options.arch.classes - 1) + ", found " +
-                                         std::to_string(label) + ".");
-    }
-  }
-}
-
-// Linux gives memory that it does not have and kills whoever uses it; so this is said before.
-void check_memory(const TrainOptions& options) {
-  const int64_t there = free_memory();
-  if (there == 0) return;
-  const int64_t images = std::min(options.batchSize, options.train->reader->size()) / options.ranks->size();
-  const double an_image =
-      static_cast<double>(bytes_for_backward(options.arch, options.transform.crop, options.precision));
-  if (an_image * static_cast<double>(images) <= static_cast<double>(there)) return;
-  const auto gibibytes = [](double bytes) {
-    return std::to_string(std::llround(bytes / (1 << 30))) + " GiB";
-  };
-  throw Error(ErrorCode::memory,
-              "batchSize: a step of " + std::to_string(images) + " images takes more than " +
-                  gibibytes(an_image * static_cast<double>(images)) + " of memory, and " +
-                  gibibytes(static_cast<double>(there)) + " are free; at most " +
-                  std::to_string(static_cast<int64_t>(static_cast<double>(there) / an_image)) +
-                  " might fit.");
-}
+// Decoded sets of at most so many bytes lie in a GPU's memory, where training images are then prepared.
+constexpr int64_t kMostOnDevice = int64_t{1} << 30;
 
 LoaderOptions loader_options(const TrainOptions& options, const Network& network) {
   LoaderOptions loader;
@@ -99,24 +60,29 @@ struct Times {
 
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, JobContext& context)
+  Trainer(const TrainOptions& options, const Compute& compute, JobContext& context)
       : options_(options),
+        compute_(compute),
+        scope_(compute),
         context_(context),
         ranks_(*options.ranks),
-        seed_(static_cast<uint64_t>(options.seed)),
-        network_(make_network(options.arch, {Init::seeded, seed_})),
-        objective_(options.objective, seed_, ranks_.rank(), options.arch.classes),
+        network_(make_network(options.arch, {Init::seeded, static_cast<uint64_t>(options.seed)})),
         state_(options.saving.folder, options.saving.keepStates) {
     network_->to_channels_last();
+    network_->to_device(compute.device);
     network_->require_gradients(true);
     optimizer_ = make_optimizer(options.optimizer, *network_);
     network_->set_drop_path(options.dropPath);
     if (options.ema > 0) ema_.emplace(*network_, options.ema);
     if (!options.resume.empty()) position_ = state_.load(options.resume, moving());
     if (ranks_.size() > 1) {
+      if (compute.on_gpu()) nccl_ = std::make_shared<Nccl>(ranks_, compute.device);
       begin_together();
-      gradients_.emplace(options.ranks, *network_);
+      gradients_.emplace(options.ranks, nccl_, *network_);
     }
+    const TrainingStep::Parts parts{*network_, *optimizer_, ema_ ? &*ema_ : nullptr,
+                                    gradients_ ? &*gradients_ : nullptr};
+    step_.emplace(options, compute, parts, context);
     if (position_.epoch >= options.epochs)
       throw Error(ErrorCode::config, "epochs: expected more than the " + std::to_string(position_.epoch) +
                                          " that " + options.resume + " has behind it, found " +
@@ -139,6 +105,10 @@ class Trainer {
     TrainResult result;
     double training_seconds = 0;
     int64_t images = 0;
+    if (compute_.on_gpu()) {
+      const auto settings = training_loader_options(options_, *network_, position_);
+      squares_ = DeviceSquares::load(options_.train, settings, compute_, kMostOnDevice, context_);
+    }
     for (; position_.epoch < options_.epochs; next_epoch()) {
       const int64_t before = position_.epoch_sums.images;
       const Times times = train_epoch();
@@ -186,22 +156,21 @@ class Trainer {
   Times train_epoch() {
     Times times;
     const auto start = Clock::now();
-    TensorLoader loader(options_.train, training_loader_options(options_, *network_, position_));
+    const auto loader = training_batches();
     ProgressMeter meter(context_, "train", options_.train->reader->size());
-    const int64_t batches = loader.loader().batches();
+    const int64_t batches = loader->batches();
     Statistics& window = position_.window;
     Times since;
     auto window_start = start;
     Batch batch;
-    while (true) {
-      const auto asked = Clock::now();
-      if (!loader.next(batch)) break;
-      const double waited = seconds_since(asked);
+    while (loader->next(batch)) {
+      const double waited = loader->waited() - times.waited;
       times.waited += waited, since.waited += waited;
       ++position_.batches;
       step(batch);
       meter.add(batch.images.size(0) * ranks_.size());
       if (position_.batches == batches || position_.batches % options_.reportSteps == 0) {
+        scope_.wait();
         since.seconds = seconds_since(window_start);
         window.gather(ranks_);
         if (window.images > 0) report_step(window, since, batches);
@@ -210,46 +179,23 @@ class Trainer {
       }
       save_state_if_due();
     }
+    scope_.wait();
     times.seconds = seconds_since(start);
     return times;
   }
 
-  // Forward, backward, and the weights' move; of all ranks together.
-  void step(Batch& batch) {
-    const int64_t rows = batch.images.size(0);
-    const auto full = static_cast<float>(options_.batchSize / ranks_.size());
-    votes_ = {static_cast<float>(rows) / full, context_.aborted() ? 1.0f : 0.0f,
-              leads() && minutes_are_over() ? 1.0f : 0.0f};
-    if (gradients_) gradients_->begin(votes_);
-    if (rows > 0) {
-      const auto sums = backward(batch);
-      position_.epoch_sums.add(sums, rows);
-      position_.window.add(sums, rows);
-    }
-    if (gradients_) votes_ = gradients_->finish();
-    if (votes_.share == 0) return;  // nobody has an image
-    optimizer_->step(rate());
-    if (ema_) ema_->update();
-    ++position_.steps;
+  std::unique_ptr<Batches> training_batches() const {
+    const auto settings = training_loader_options(options_, *network_, position_);
+    if (squares_) return std::make_unique<SquareBatches>(squares_, settings);
+    return std::make_unique<Feed>(options_.train, settings, compute_);
   }
 
-  // Gives what batch_sums gives.
-  at::Tensor backward(Batch& batch) {
-    const auto targets = objective_.prepare(batch.images, batch.labels, position_.steps);
-    const auto at_step = static_cast<uint64_t>(position_.steps), rank = static_cast<uint64_t>(ranks_.rank());
-    network_->seed_dropout(RandomStream(seed_, "dropout", at_step, rank).next());
-    at::Tensor logits, loss;
-    {
-      const Autocast autocast(options_.precision);
-      logits = network_->forward(batch.images, true, {}).logits.to(at::kFloat);
-      loss = objective_.loss(logits, targets);
-    }
-    // A rank with fewer images counts for less.
-    if (gradients_ && votes_.share != 1)
-      (loss * votes_.share).backward();
-    else
-      loss.backward();
-    return batch_sums(loss, logits, targets.labels);
+  void step(Batch& batch) {
+    scope_.pace();
+    const auto full = static_cast<float>(options_.batchSize / ranks_.size());
+    const Votes own{static_cast<float>(batch.images.size(0)) / full, context_.aborted() ? 1.0f : 0.0f,
+                    leads() && minutes_are_over() ? 1.0f : 0.0f};
+    votes_ = step_->run(batch, own, rate(), position_);
   }
 
   // The weights after the first epoch and every saveEpochs; those after the last one are the checkpoint.
@@ -317,6 +263,11 @@ class Trainer {
 
   // Dense, and in the same order on all ranks.
   void share(const at::Tensor& tensor) {
+    if (nccl_) {
+      nccl_->broadcast(tensor);
+      nccl_->join();
+      return;
+    }
     ranks_.broadcast(tensor.data_ptr(), static_cast<int64_t>(tensor.nbytes()));
   }
 
@@ -336,7 +287,7 @@ class Trainer {
     // Running statistics are rank 0's, as in PyTorch's DistributedDataParallel.
     if (ranks_.size() > 1) share_weights();
     const auto settings = loader_options(options_, *network_);
-    TensorLoader loader(options_.test, settings);
+    Feed loader(options_.test, settings, compute_);
     const int64_t size = options_.test->reader->size();
     ProgressMeter meter(context_, "test", size);
     Batch batch;
@@ -347,10 +298,11 @@ class Trainer {
       votes_.stop = context_.aborted() ? 1.0f : 0.0f;
       ranks_.sum(&votes_.stop, 1);
       if (votes_.stop > 0) break;
+      scope_.pace();
       if (!loader.next(batch)) continue;
       const int64_t rows = batch.images.size(0);
       if (rows == 0) continue;
-      const Autocast autocast(options_.precision);
+      const Autocast autocast(compute_);
       const auto logits = network_->forward(batch.images, false, {}).logits.to(at::kFloat);
       sums.add(batch_sums(at::cross_entropy_loss(logits, batch.labels), logits, batch.labels), rows);
       meter.add(rows * ranks_.size());
@@ -406,28 +358,33 @@ class Trainer {
   }
 
   const TrainOptions& options_;
+  const Compute& compute_;
+  DeviceScope scope_;
   JobContext& context_;
   Ranks& ranks_;
-  uint64_t seed_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<Ema> ema_;
-  Objective objective_;
   StateFile state_;
   Clock::time_point saved_ = Clock::now();
   Position position_;
   Votes votes_;
-  std::optional<Gradients> gradients_;  // where there are other ranks
+  std::shared_ptr<Nccl> nccl_;                    // where there are other ranks, on GPUs
+  std::optional<Gradients> gradients_;            // where there are other ranks
+  std::shared_ptr<const DeviceSquares> squares_;  // of a small set, for a GPU
+  std::optional<TrainingStep> step_;
 };
 
 }  // namespace
 
 TrainResult train(const TrainOptions& options, JobContext& context) {
-  check(options);
+  check_training(options);
+  const Compute compute(options.device, options.precision);
+  if (!options.evaluate) compute.require_gradients();
   use_threads(options.threads);
   const MemoryReuse reuse;
-  if (!options.evaluate) check_memory(options);
-  Trainer trainer(options, context);
+  if (!options.evaluate) check_memory(options, compute);
+  Trainer trainer(options, compute, context);
   return options.evaluate ? trainer.evaluate() : trainer.run();
 }
 

@@ -1,6 +1,7 @@
 /** Configures and builds the addon with cmake-js, proves that it loads, and records what it was built from. */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { findNvcc } from './libtorch.mjs';
 import { packageFolder } from './npm.mjs';
 import { run, SetupError, toolEnvironment, which } from './process.mjs';
 import { hashInputs, listFiles, readJson, writeJson } from './stamp.mjs';
@@ -96,11 +97,13 @@ export async function buildNative(root, { tools, libtorch, force, log, onStart, 
     cmake.path,
   ];
   const prefix = path.join(libtorch.path, 'share/cmake');
+  const nvcc = findNvcc();
   const settings = {
     CMAKE_PREFIX_PATH: prefix,
     Torch_DIR: path.join(prefix, 'Torch'),
     CMAKE_CXX_COMPILER: compiler.path,
     ...(siblingC(compiler) === null ? {} : { CMAKE_C_COMPILER: siblingC(compiler) }),
+    ...(libtorch.cuda && nvcc !== null ? { CMAKE_CUDA_COMPILER: nvcc, CMAKE_CUDA_HOST_COMPILER: compiler.path } : {}),
     ...(cache === null ? {} : { CMAKE_CXX_COMPILER_LAUNCHER: cache }),
   };
   const env = toolEnvironment({

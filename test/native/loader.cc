@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <set>
 
+#include "cuda/squares_kernel.h"
 #include "data/readers.h"
 #include "runtime/error.h"
 #include "runtime/sha256.h"
@@ -281,6 +282,49 @@ void folders(int count, char** paths) {
   }
 }
 
+// What a GPU's kernel writes, computed here: the arithmetic is the same code.
+void moved_squares() {
+  struct Noise final : FakeReader {
+    Noise() : FakeReader(40) {}
+    void fetch(int64_t index, Sample& sample) const override {
+      RandomStream random(3, "noise", static_cast<uint64_t>(index));
+      sample.buffer.resize(8 * 8 * 3);
+      for (auto& value : sample.buffer) value = static_cast<uint8_t>(random.next());
+      sample.pixels = {sample.buffer.data(), 8, 8, 24};
+    }
+  };
+  const Noise reader;
+  auto options = options_of(1, 1).prepare;
+  options.type = PixelType::float32;
+  options.augment.crop = "padded";
+  options.augment.cropPadding = 9;  // some images vanish
+  options.augment.flip = true;
+  options.seed = 11;
+  int flipped = 0, moved = 0;
+  for (const bool training : {false, true})
+    for (options.epoch = 0; options.epoch < 5; ++options.epoch) {
+      options.training = training;
+      const Preparation preparation(options, nullptr);
+      std::vector<float> lookup(3 * 256), expected(8 * 8 * 3), found(8 * 8 * 3);
+      preparation.copy_lookup(lookup.data());
+      Workspace space;
+      Sample sample;
+      for (int64_t image = 0; image < reader.size(); ++image) {
+        preparation.run(reader, image, space, expected.data());
+        reader.fetch(image, sample);
+        const Framing framing = motion_of(options, image);
+        const SquareMove move{static_cast<int32_t>(image), framing.shift_x, framing.shift_y, framing.flip};
+        flipped += move.flip, moved += move.shift_x != 0 && move.shift_y != 0;
+        for (int place = 0; place < 8 * 8 * 3; ++place)
+          found[static_cast<size_t>(place)] =
+              lookup[static_cast<size_t>(place % 3 * 256 + moved_value(sample.pixels.data, 8, move, place / 24,
+                                                                       place / 3 % 8, place % 3))];
+        expect(found == expected, "moved squares are those of a GPU's kernel");
+      }
+    }
+  expect(flipped > 50 && moved > 50, "squares are moved and flipped");
+}
+
 }  // namespace
 
 // test/native/neighbours.cc: how many of its checks failed.
@@ -295,6 +339,7 @@ int main(int count, char** arguments) {
   early_end();
   kept_squares();
   same_on_any_machine();
+  moved_squares();
   failed += test_neighbours();
   folders(count - 1, arguments + 1);
   if (failed == 0) std::printf("loader: everything as expected\n");

@@ -188,7 +188,7 @@ describe('between two networks', () => {
           ...how,
           ...{ arch, ends, kind, seed: rest.seed, train, transform: CIFAR_TRANSFORM, checkpoint },
           augment: { ...AUGMENT, crop: 'none', cropPadding: 0, flip: false },
-          ...{ saving: UNSAVED, threads: 2, workers: 1, resume: '', metadata: {}, memory: 2 ** 30 },
+          ...{ device: 'cpu', saving: UNSAVED, threads: 2, workers: 1, resume: '', metadata: {}, memory: 2 ** 30 },
           statistics: statistics(),
         },
         () => {},

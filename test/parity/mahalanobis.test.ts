@@ -57,7 +57,7 @@ async function compareAll(fixture: Fixture): Promise<void> {
   for (const set of ['train', 'test', 'out'] as const) sets.set(set, await openScenes(fixture, set));
   const checkpoints = new Map<string, string>();
   for (const seed of seeds) checkpoints.set(String(seed), await makeCheckpoint(arch, seed, fixture));
-  const common = { transform, batchSize: 16, precision: 'float32', threads: 2, workers: 1 } as const;
+  const common = { transform, batchSize: 16, device: 'cpu', precision: 'float32', threads: 2, workers: 1 } as const;
   const handle = (set: SetName) => (sets.get(set) as OpenDataResult).handle;
   const path = (kind: string) => join(folder, `${name}-${width}-${kind}.safetensors`);
   for (const set of ['train', 'test', 'out'] as const) {

@@ -35,7 +35,7 @@ test('usage errors exit 2 with one sentence', () => {
   refuses(['run', file, '--epochs', 'ten'], '--epochs: expected a whole number of at least 1, found "ten"');
   refuses(['run', file, '--seeds', '1,2,1'], '--seeds: seed 1 is given twice');
   refuses(['run', file, '--seeds', '1,x'], '--seeds[1]: expected a whole number from 0 to 4294967295, found "x"');
-  refuses(['run', file, '--precision', 'float16'], '--precision: expected float32 or bfloat16, found "float16"');
+  refuses(['run', file, '--precision', 'float16'], '--precision: expected float32, tf32 or bfloat16, found "float16"');
   refuses(['train', '--arch', 'R18', '--in', 'builtin:shapes'], "required option '--seed <n>' not specified");
   refuses(
     ['train', '--arch', 'R18', '--in', 'builtin:shapes', '--seed', '-1'],

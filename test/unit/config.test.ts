@@ -226,7 +226,7 @@ const FAULTS: readonly [what: string, text: string, sentence: string][] = [
   [
     'an unknown precision',
     `${LEAST}train: {precision: float16}`,
-    'x.yaml: train.precision: expected float32 or bfloat16, found "float16"',
+    'x.yaml: train.precision: expected float32, tf32 or bfloat16, found "float16"',
   ],
   [
     'a word for a switch',

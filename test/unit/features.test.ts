@@ -226,6 +226,10 @@ describe('featureKey', () => {
     const { weights, ...others } = source;
     assert.equal(featureKey({ ...others, weights }), featureKey(source));
   });
+  it('is that of a CPU unless a GPU is named, whichever it is', () => {
+    assert.equal(featureKey({ ...source, device: 'cpu' }), featureKey(source));
+    assert.equal(featureKey({ ...source, device: 'cuda:1' }), featureKey({ ...source, device: 'cuda:0' }));
+  });
   it('changes with every field', () => {
     const keys = [
       source,
@@ -237,6 +241,7 @@ describe('featureKey', () => {
       { ...source, transform: { ...source.transform, resize: 33 } },
       { ...source, transform: { ...source.transform, mean: [0.5, 0.5, 0.25] as [number, number, number] } },
       { ...source, precision: 'bfloat16' as const },
+      { ...source, device: 'cuda:0' },
       { ...source, extractor: '0' },
       { ...source, arch: { ...source.arch, width: 17 } },
       { ...source, arch: { ...source.arch, classes: 11 } },

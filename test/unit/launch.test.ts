@@ -25,13 +25,16 @@ describe('a launcher', () => {
       by: 'RANK and WORLD_SIZE (torchrun)',
       options: { kind: 'tcp', rank: 2, size: 4, ...place },
       onThisMachine: 2,
+      localRank: 0,
     });
+    assert.equal(launchOf({ ...env, LOCAL_RANK: '1' })?.localRank, 1);
   });
 
   it('may be one of two MPIs', () => {
     const open = { OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_LOCAL_SIZE: '4' };
     const found = launchOf(open);
     assert.deepEqual([found?.options, found?.onThisMachine], [{ ...MPI, rank: 1, size: 8 }, 4]);
+    assert.equal(launchOf({ ...open, OMPI_COMM_WORLD_LOCAL_RANK: '3' })?.localRank, 3);
     const mpich = launchOf({ PMI_RANK: '3', PMI_SIZE: '4', MPI_LOCALNRANKS: '2' });
     assert.deepEqual([mpich?.options, mpich?.onThisMachine], [{ ...MPI, rank: 3, size: 4 }, 2]);
   });
@@ -47,6 +50,7 @@ describe('a launcher', () => {
     assert.ok(port >= 15_000 && port < 30_000);
     assert.notEqual(launchOf({ ...env, SLURM_STEP_ID: '3' })?.options.port, port);
     assert.equal(onThisMachine, 2);
+    assert.equal(launchOf({ ...env, SLURM_LOCALID: '1' })?.localRank, 1);
   });
 
   it('that was itself started by another counts first', () => {

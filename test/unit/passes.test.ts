@@ -58,6 +58,7 @@ function optionsOf(given: Member[], change: Partial<ExtractOptions> = {}): Extra
     members: given.map((member) => ({ ...member, stageScores: [] })),
     transform: CIFAR_TRANSFORM,
     batchSize: IMAGES,
+    device: 'cpu',
     precision: 'float32' as const,
     threads: 1,
     workers: 1,

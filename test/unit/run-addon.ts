@@ -112,6 +112,8 @@ export function fakeAddon(): FakeAddon {
     classes: CLASSES,
     onJob: (_kind: string) => {},
     info: () => ({
+      devices: ['cpu'],
+      cuda: false,
       version: '0',
       libtorch: '0',
       cpuCapability: 'none',

@@ -96,7 +96,13 @@ test('arguments of train give back every setting', () => {
   const transform = { mean: [-0.1, 0.2, 1 / 3] as [number, number, number], crop: 24 };
   const args = trainArguments({
     ...{ arch: 'cifar-resnet18-w4', seed: 3, run: '-odd run', in: 'a=b:c', train, transform, threads: 2 },
-    ...{ allowChange: ['epochs', 'flip'], skipBadImages: true, workers: undefined, ranks: undefined },
+    ...{
+      allowChange: ['epochs', 'flip'],
+      skipBadImages: true,
+      workers: undefined,
+      ranks: undefined,
+      device: undefined,
+    },
   });
   const command = addTransformOptions(addTrainOptions(new Command('train')))
     .option('--arch <a>')
