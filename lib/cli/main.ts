@@ -11,6 +11,8 @@ import { addEvalOod } from './eval-ood.js';
 import { addExtract } from './extract.js';
 import { addFeatures } from './features.js';
 import { addModels } from './models.js';
+import { addReport } from './report.js';
+import { addResults } from './results.js';
 import { addRun } from './run.js';
 import { addSweep } from './sweep.js';
 import { addTrain } from './train.js';
@@ -31,6 +33,8 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addFeatures,
   addTune,
   addConvert,
+  addReport,
+  addResults,
 ];
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

@@ -4,7 +4,7 @@ import { measure, recordOf } from '../../lib/metrics/index.js';
 import { histogram, inThreshold, scoreRange } from '../../lib/report/histogram.js';
 import { html, trusted } from '../../lib/report/html.js';
 import { describeResults, formatTables, renderReport } from '../../lib/report/index.js';
-import { flatten } from '../../lib/report/sections.js';
+import { flatten } from '../../lib/report/sections/settings.js';
 import type { Evaluation, ResultRow, ScoreSet } from '../../lib/run/types.js';
 
 /** FPR95 by detector, set and members; the other metrics are the same for all. */
