@@ -50,8 +50,8 @@ export interface Curves {
 
 export const NO_CURVES: Curves = { roc: [], histograms: [], classes: [], decisions: [] };
 
-/** A curve may leave what it stands for by a thousandth of the axis: a fifth of a pixel in a chart of 210. */
-const ROC_TOLERANCE = 1e-3;
+/** A curve may leave what it stands for by so much of the axis: a third of a pixel in a chart of 190. */
+const ROC_TOLERANCE = 1.5e-3;
 
 /** The ensemble whose scores are charted, else the first mode. */
 export function chartedMembers(evaluation: Pick<Results, 'rows'>): string | undefined {

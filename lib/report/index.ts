@@ -75,7 +75,7 @@ export async function makeReport(input: ReportInput): Promise<Report> {
   );
   const warnings = evaluation.warnings.map((warning) => html`<li>${warning}</li>`);
   const body = html`<header><h1>${title}</h1><button type="button" id="theme" hidden></button></header>
-<p class="lead">${describeResults(evaluation, curves.classes)}</p>
+<p class="lead">${unbroken(describeResults(evaluation, curves.classes))}</p>
 ${warnings.length > 0 ? html`<ul class="warnings">${warnings}</ul>` : undefined}
 ${contents(sections)}
 ${sections}`;
@@ -108,6 +108,11 @@ ${scripts.map(
 )}</body>
 </html>
 `.html;
+}
+
+/** A number and its percent sign stay on one line. */
+function unbroken(text: string): string {
+  return text.replace(/(\d) %/g, '$1\u00a0%');
 }
 
 /** Links to the sections that are there, read off their heads. */

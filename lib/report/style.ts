@@ -45,15 +45,16 @@ td.name, table.settings td { text-align: left; }
 table.settings td { white-space: normal; min-width: 12rem; }
 table.settings td:first-child { white-space: nowrap; min-width: 0; color: var(--soft); position: static; }
 table.settings { overflow-wrap: anywhere; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: 1rem 1.5rem; }
-.charts.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
-figure { margin: 0; min-width: 0; break-inside: avoid; }
+table.settings td { padding-block: 0.15rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15.5rem), 1fr)); gap: 1rem 1.25rem; }
+.charts.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17.5rem), 1fr)); }
+figure { position: relative; margin: 0; min-width: 0; break-inside: avoid; }
 figcaption { font-size: 0.9rem; font-weight: 600; }
 figcaption .soft { display: block; font-weight: 400; }
-figure svg { display: block; width: 100%; height: auto; max-width: 24rem; }
+figure svg { display: block; width: auto; height: auto; max-width: 100%; }
 .pictures img { display: block; max-width: 100%; height: auto; background: #fff; }
 .pictures figure { margin: 1rem 0; }
-.save { display: flex; gap: 0.25rem; opacity: 0; transition: opacity 0.1s; }
+.save { position: absolute; top: 0; right: 0; display: flex; gap: 0.25rem; opacity: 0; transition: opacity 0.1s; }
 figure:hover .save, .save:focus-within { opacity: 1; }
 .save button { font-size: 0.7rem; padding: 0 0.4rem; }
 .tip {

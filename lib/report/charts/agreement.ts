@@ -1,5 +1,5 @@
 import type { Agreement } from '../../run/types.js';
-import { type Chart, hover, nominal, quantitative, shareTip, textTip, WIDTH, whenAt } from './chart.js';
+import { type Chart, hover, nominal, quantitative, shareTip, tableOf, textTip, WIDTH, whenAt } from './chart.js';
 
 /** Sides of cells below which numbers would touch. */
 const SMALLEST_CELL = 15;
@@ -14,7 +14,7 @@ export function agreementChart(name: string, { modes, share }: Agreement, lowest
   const hasText = WIDTH / modes.length >= SMALLEST_CELL;
   return {
     name,
-    data: { pairs: { fields: ['a', 'b', 'share'], rows } },
+    data: { pairs: tableOf(['a', 'b', 'share'], rows) },
     spec: (isLive) => spec(isLive, lowest, hasText, modes.length),
   };
 }

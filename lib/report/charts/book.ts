@@ -3,7 +3,7 @@ import type { Spec, ValuesData } from 'vega';
 import type { TopLevelSpec } from 'vega-lite';
 import { type Html, html, trusted } from '../html.js';
 import { standalone } from '../palette.js';
-import { type Chart, CONFIG, type Table } from './chart.js';
+import { type Chart, CONFIG, recordsOf, type Table } from './chart.js';
 
 /** What the page's script reads: each chart is one of the specifications with data of its own. */
 export interface LiveCharts {
@@ -62,7 +62,7 @@ export class ChartBook {
     });
     const view = new this.vega.View(this.vega.parse({ ...spec, ...(data ? { data } : {}) }), { renderer: 'none' });
     try {
-      return await view.toSVG();
+      return shortened(await view.toSVG());
     } finally {
       view.finalize();
     }
@@ -104,7 +104,10 @@ function compileQuietly(vegaLite: VegaLite, lite: object): Spec {
   return vegaLite.compile(lite as TopLevelSpec, { logger: logger as never }).spec as Spec;
 }
 
-/** Rows as Vega wants them; it adds to them, so that each view needs its own. */
-function recordsOf({ fields, rows }: Table): Record<string, string | number>[] {
-  return rows.map((row) => Object.fromEntries(fields.map((field, i) => [field, row[i] as string | number])));
+/** Paths with a tenth of a pixel: thousands of points stand in a page, and nobody sees more of them. */
+function shortened(svg: string): string {
+  return svg.replace(/ d="([^"]*)"/g, (_, path: string) => {
+    const digits = path.replace(/-?\d+\.\d+/g, (number) => String(Number(Number(number).toFixed(1))));
+    return ` d="${digits}"`;
+  });
 }

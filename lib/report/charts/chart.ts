@@ -1,9 +1,42 @@
 /** What every chart of the report is: rows of numbers, and a Vega-Lite specification that refers to them by name. */
 
-/** Rows under named columns; columns are named once, since thousands of rows stand in a page. */
-export interface Table {
-  fields: readonly string[];
-  rows: readonly (readonly (string | number)[])[];
+/** Named columns of one length, since thousands of rows stand in a page: their names stand there once, and words once a run. */
+export type Table = Readonly<Record<string, readonly number[] | Runs>>;
+
+/** A column of words, each with how many rows it stands in. */
+export interface Runs {
+  runs: readonly (readonly [word: string, rows: number])[];
+}
+
+/** Columns of rows; a column is of words or of numbers. */
+export function tableOf(fields: readonly string[], rows: readonly (readonly (string | number)[])[]): Table {
+  const column = (index: number) => {
+    const values = rows.map((row) => row[index] as string | number);
+    return typeof values[0] === 'string' ? runsOf(values.map(String)) : values.map(Number);
+  };
+  return Object.fromEntries(fields.map((field, index) => [field, column(index)]));
+}
+
+function runsOf(words: readonly string[]): Runs {
+  const runs: [string, number][] = [];
+  for (const word of words) {
+    const last = runs.at(-1);
+    if (last?.[0] === word) last[1]++;
+    else runs.push([word, 1]);
+  }
+  return { runs };
+}
+
+/** The rows again, as Vega wants them; it adds to them, so that each view needs its own. */
+export function recordsOf(table: Table): Record<string, string | number>[] {
+  const columns = Object.entries(table).map(([field, column]) => {
+    const values = 'runs' in column ? column.runs.flatMap(([word, n]) => new Array<string>(n).fill(word)) : column;
+    return [field, values] as const;
+  });
+  const length = columns[0]?.[1].length ?? 0;
+  return Array.from({ length }, (_, i) =>
+    Object.fromEntries(columns.map(([field, values]) => [field, values[i] as string | number])),
+  );
 }
 
 export interface Chart {
@@ -18,7 +51,7 @@ export interface Chart {
   spec(isLive: boolean): object;
 }
 
-export const WIDTH = 210;
+export const WIDTH = 190;
 
 /** Values of one encoding, kept in the order of the data. */
 export const nominal = (field: string, rest: object = {}) => ({ field, type: 'nominal', sort: null, ...rest });

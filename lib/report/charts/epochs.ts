@@ -1,5 +1,5 @@
 import { thin } from '../thin.js';
-import { type Chart, hover, nominal, quantitative, textTip, WIDTH, whenAt } from './chart.js';
+import { type Chart, hover, nominal, quantitative, tableOf, textTip, WIDTH, whenAt } from './chart.js';
 
 export interface EpochLine {
   mode: string;
@@ -30,7 +30,7 @@ export function epochChart(name: string, title: string, lines: readonly EpochLin
   const hasPoints = lines.some(({ points }) => points.length === 1);
   return {
     name,
-    data: { epochs: { fields: ['mode', 'epoch', 'value'], rows } },
+    data: { epochs: tableOf(['mode', 'epoch', 'value'], rows) },
     spec: (isLive) => spec(isLive, title, fromZero, modes, hasPoints),
   };
 }

@@ -1,5 +1,5 @@
 import type { ScoreHistogram } from '../curves.js';
-import { type Chart, hover, quantitative, shareTip, WIDTH, whenAt } from './chart.js';
+import { type Chart, hover, quantitative, shareTip, tableOf, WIDTH, whenAt } from './chart.js';
 
 const HEIGHT = 110;
 /** Ticks of the shares' axis; those that would touch another are left out. */
@@ -20,7 +20,7 @@ export function histogramChart(name: string, data: ScoreHistogram, out: string):
   const threshold = Math.min(high, Math.max(low, data.threshold));
   return {
     name,
-    data: { bins: { fields: ['low', 'high', 'in', 'out'], rows: [...rows, end] } },
+    data: { bins: tableOf(['low', 'high', 'in', 'out'], [...rows, end]) },
     spec: (isLive) => spec(isLive, [edge(0), edge(bins)], top, threshold),
   };
 }

@@ -1,5 +1,5 @@
 import type { RocCurve } from '../curves.js';
-import { type Chart, hover, nominal, quantitative, shareTip, textTip, WIDTH, whenAt } from './chart.js';
+import { type Chart, hover, nominal, quantitative, shareTip, tableOf, textTip, WIDTH, whenAt } from './chart.js';
 
 /**
  * ROC curves of one detector and OoD set: a thin line for each mode, a thick one for the ensemble. The dotted line stands where
@@ -7,20 +7,27 @@ import { type Chart, hover, nominal, quantitative, shareTip, textTip, WIDTH, whe
  */
 export function rocChart(name: string, curves: readonly RocCurve[], positive: 'in' | 'out'): Chart {
   const rows = curves.flatMap(({ kind, members, fpr, tpr }) =>
-    fpr.map((x, i) => [members, kind, x, tpr[i] as number] as const),
+    fpr.map((x, i) => [members, kind, digits(x), digits(tpr[i] as number)] as const),
   );
   return {
     name,
-    data: { curves: { fields: ['members', 'kind', 'fpr', 'tpr'], rows } },
+    data: { curves: tableOf(['members', 'kind', 'fpr', 'tpr'], rows) },
     spec: (isLive) => spec(isLive, positive),
   };
+}
+
+/** A ten-thousandth of the axis is a fiftieth of a pixel. */
+function digits(share: number): number {
+  return Number(share.toFixed(4));
 }
 
 function spec(isLive: boolean, positive: 'in' | 'out'): object {
   const axis = { format: '.0%', values: [0, 0.25, 0.5, 0.75, 1] };
   const scale = { domain: [0, 1], nice: false };
-  const x = quantitative('fpr', { scale, axis: { ...axis, title: 'OoD images accepted' } });
-  const y = quantitative('tpr', { scale, axis: { ...axis, title: 'InD images accepted' } });
+  const across = { scale, axis: { ...axis, title: 'OoD images accepted' } };
+  const up = { scale, axis: { ...axis, title: 'InD images accepted' } };
+  const [x, y] = [quantitative('fpr', across), quantitative('tpr', up)];
+  const at = (datum: number, channel: object) => ({ datum, type: 'quantitative', ...channel });
   const lines = (kind: RocCurve['kind'], mark: object, width: number, opacity: number) => ({
     transform: [{ filter: `datum.kind === '${kind}'` }],
     mark: { type: 'line', ...mark },
@@ -51,7 +58,7 @@ function spec(isLive: boolean, positive: 'in' | 'out'): object {
       {
         data: { values: [{}] },
         mark: { type: 'rule', color: 'currentColor', strokeDash: [2, 2] },
-        encoding: positive === 'in' ? { y: { datum: 0.95, ...y } } : { x: { datum: 0.05, ...x } },
+        encoding: positive === 'in' ? { y: at(0.95, up) } : { x: at(0.05, across) },
       },
       lines('mode', { color: 'var(--in)' }, 1, 0.65),
       lines('ensemble', { color: 'var(--out)' }, 2.25, 1),

@@ -1,4 +1,4 @@
-import { type Chart, nominal, quantitative, shareTip, textTip, WIDTH } from './chart.js';
+import { type Chart, nominal, quantitative, shareTip, tableOf, textTip, WIDTH } from './chart.js';
 
 /** One subset of the modes with one detector. */
 export interface SizePoint {
@@ -27,8 +27,8 @@ export function sizesChart(name: string, points: readonly SizePoint[], top: numb
   return {
     name,
     data: {
-      subsets: { fields: ['members', 'size', 'fpr95'], rows },
-      means: { fields: ['size', 'fpr95', 'lowest', 'highest', 'subsets'], rows: means },
+      subsets: tableOf(['members', 'size', 'fpr95'], rows),
+      means: tableOf(['size', 'fpr95', 'lowest', 'highest', 'subsets'], means),
     },
     spec: (isLive) => spec(isLive, sizes, top),
   };

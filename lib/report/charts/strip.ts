@@ -1,4 +1,4 @@
-import { type Chart, hover, nominal, quantitative, shareTip, textTip, WIDTH, whenAt } from './chart.js';
+import { type Chart, hover, nominal, quantitative, shareTip, tableOf, textTip, WIDTH, whenAt } from './chart.js';
 
 /** One mode or ensemble with one detector. */
 export interface StripPoint {
@@ -15,7 +15,7 @@ const STEP = 22;
 /** FPR95 of every mode (rings), their mean (bar) and the ensemble (filled diamond), a row for each detector. */
 export function stripChart(name: string, points: readonly StripPoint[]): Chart {
   const rows = points.map(({ detector, kind, members, fpr95 }) => [detector, kind, members, fpr95] as const);
-  return { name, data: { points: { fields: ['detector', 'kind', 'members', 'fpr95'], rows } }, spec };
+  return { name, data: { points: tableOf(['detector', 'kind', 'members', 'fpr95'], rows) }, spec };
 }
 
 function spec(isLive: boolean): object {
@@ -50,7 +50,14 @@ function spec(isLive: boolean): object {
         encoding: { x, y },
       },
       of('mode', { shape: 'circle', color: 'var(--in)', size: 36 }, { strokeWidth: whenAt(isLive, 3, 1.25) }),
-      of('ensemble', { shape: 'diamond', filled: true, color: 'var(--out)', size: 90, stroke: 'var(--page)' }),
+      of('ensemble', {
+        shape: 'diamond',
+        filled: true,
+        color: 'var(--out)',
+        size: 90,
+        opacity: 1,
+        stroke: 'var(--page)',
+      }),
     ],
   };
 }

@@ -116,8 +116,15 @@ function showTip(_handler: unknown, event: MouseEvent, _item: unknown, value: un
   tip.style.top = `${Math.max(4, y + tip.offsetHeight > clientHeight ? event.clientY - tip.offsetHeight - 10 : y)}px`;
 }
 
-const recordsOf = ({ fields, rows }: Table) =>
-  rows.map((row) => Object.fromEntries(fields.map((field, i) => [field, row[i]])));
+/** As recordsOf of charts/chart.ts, which cannot be imported here. */
+function recordsOf(table: Table): Record<string, string | number | undefined>[] {
+  const columns = Object.entries(table).map(([field, column]) => {
+    const values = 'runs' in column ? column.runs.flatMap(([word, rows]) => Array<string>(rows).fill(word)) : column;
+    return [field, values] as const;
+  });
+  const length = columns[0]?.[1].length ?? 0;
+  return Array.from({ length }, (_, i) => Object.fromEntries(columns.map(([field, values]) => [field, values[i]])));
+}
 
 /** A still picture becomes one that answers, drawn over the same place. */
 async function bringToLife(holder: HTMLElement): Promise<void> {

@@ -91,23 +91,24 @@ function gainTable(evaluation: Results, detector: string, columns: Columns): Htm
   const { ensembles } = columns;
   if (ensembles.length === 0) return html``;
   const summaries = summarizeRows(evaluation).filter((summary) => summary.detector === detector);
-  const body = METRICS.map(({ name, title }) => {
-    const cells = (summary: ResultSummary) =>
-      ensembles.map((members) => {
-        const found = summary.ensembles.find((ensemble) => ensemble.members === members);
-        const cell = (against: 'over_mean' | 'over_best') =>
-          numberCell(found?.[against][name].gain, found && points(found[against][name]));
-        return [cell('over_mean'), cell('over_best')];
-      });
-    return html`<tbody><tr class="group fixed"><th colspan="${1 + 2 * ensembles.length}" scope="rowgroup">${title}</th></tr>
-${summaries.map(
-  (summary) => html`<tr><td>${summary.out}</td>${cells(summary)}</tr>
+  const cells = (summary: ResultSummary, members: string) => {
+    const found = summary.ensembles.find((ensemble) => ensemble.members === members);
+    const cell = (against: 'over_mean' | 'over_best', { name }: Metric) =>
+      numberCell(found?.[against][name].gain, found && points(found[against][name]));
+    return METRICS.map((metric) => [cell('over_mean', metric), cell('over_best', metric)]);
+  };
+  const body = ensembles.map((members) => {
+    const title = html`<tr class="group fixed"><th colspan="${1 + 2 * METRICS.length}" scope="rowgroup">${ensembleTitle(members, columns)}</th></tr>
+`;
+    return html`<tbody>${title}${summaries.map(
+      (summary) => html`<tr><td>${summary.out}</td>${cells(summary, members)}</tr>
 `,
-)}</tbody>`;
+    )}</tbody>`;
   });
+  const heads = METRICS.map(({ title }) => html`<th>${title}<br>over mean</th><th>${title}<br>over best</th>`);
   return html`<h3>What the ensemble gains</h3>
 <div class="scroll"><table class="sortable">
-<thead><tr><th>points</th>${ensembles.map((members) => html`<th>${ensembleTitle(members, columns)}<br>over mean</th><th><br>over best</th>`)}</tr></thead>
+<thead><tr><th>points</th>${heads}</tr></thead>
 ${body}</table></div>
 <p class="soft">In percentage points; ${GAIN_MEANING}, which may be another mode for each metric and set.${intervalNote(evaluation)}</p>`;
 }
@@ -132,7 +133,7 @@ async function rocCharts(evaluation: Results, detector: string, curves: Curves, 
   return html`<h3>${title}, ROC curves</h3>
 <div class="legend"><span>${SWATCHES.mode}a mode</span>${hasEnsemble ? html`<span>${SWATCHES.ensemble}the ensemble</span>` : undefined}<span>${SWATCHES.across}95 %</span></div>
 <div class="charts">${figures}</div>
-<p class="soft">${note} Curves lose points that lie within a thousandth of the axis of the line through the others.</p>`;
+<p class="soft">${note}</p>`;
 }
 
 async function histogramCharts(

@@ -7,6 +7,7 @@ import { type Columns, ensembleTitle } from '../columns.js';
 import { chartedMembers } from '../curves.js';
 import { type Html, html, trusted } from '../html.js';
 import { lowestToHighest, meanAndStd, points } from '../numbers.js';
+import { summarizeRows } from '../summary.js';
 import { figure, marked, numberCell } from './cells.js';
 
 /** All detectors side by side: a table of averages over the OoD sets, and FPR95 of each mode on each set. */
@@ -23,6 +24,7 @@ function overviewTable(evaluation: Results, columns: Columns): Html {
   const value = (detector: string, members: string, name: MeasureName) =>
     averages.get(JSON.stringify([detector, members, name])) ?? Number.NaN;
   const several = columns.modes.length > 1;
+  const gains = summarizeRows(evaluation);
   const lines = detectors.map((detector) => {
     const own = (name: MeasureName) => columns.modes.map((mode) => value(detector, mode, name));
     return {
@@ -48,13 +50,12 @@ function overviewTable(evaluation: Results, columns: Columns): Html {
       );
     const range = (values: readonly number[]) => numberCell(summarize(values).min, lowestToHighest(values), 'spread');
     const single = (number: number, isBest: boolean) => numberCell(number, marked(number, isBest && isMany));
-    const gain = (name: 'fpr95' | 'auroc', values: readonly number[]) => {
-      const fusedValue = fused?.(name) ?? Number.NaN;
-      const { mean } = summarize(values);
-      return name === 'fpr95' ? mean - fusedValue : fusedValue - mean;
+    const gain = (name: 'fpr95' | 'auroc') => {
+      const found = gains.filter((one) => one.detector === detector).flatMap(({ ensembles }) => ensembles);
+      return summarize(found.filter(({ members }) => members === ensemble).map((one) => one.over_mean[name].gain)).mean;
     };
     const of = (name: 'fpr95' | 'auroc', values: readonly number[], best: number) => {
-      const gained = fused && gain(name, values);
+      const gained = fused && gain(name);
       return html`${modes(values, !fused && isMany && summarize(values).mean === best)}${several ? range(values) : undefined}${
         fused && gained !== undefined
           ? [single(fused(name), fused(name) === best), numberCell(gained, points({ gain: gained }))]
