@@ -85,11 +85,15 @@ describe('the report in a browser', { skip: withoutBrowser }, () => {
     withPage({}, async ({ page }) => {
       await page.goto(file);
       const table = page.locator('h2#training ~ div.scroll table').first();
-      const column = async (place: number) => (await table.locator(`tbody td:nth-child(${place})`).allInnerTexts()).map(Number);
+      const column = async (place: number) =>
+        (await table.locator(`tbody td:nth-child(${place})`).allInnerTexts()).map(Number);
       const head = table.locator('th').nth(2);
       await head.locator('button').click();
       const up = await column(3);
-      assert.deepEqual(up, [...up].sort((a, b) => a - b));
+      assert.deepEqual(
+        up,
+        [...up].sort((a, b) => a - b),
+      );
       assert.equal(await head.getAttribute('aria-sort'), 'ascending');
       await head.locator('button').click();
       assert.deepEqual(await column(3), [...up].reverse());
@@ -113,7 +117,7 @@ describe('the report in a browser', { skip: withoutBrowser }, () => {
     }));
 
   it('follows the system into the dark, and a button out of it', async () => {
-    const ground = "getComputedStyle(document.body).backgroundColor";
+    const ground = 'getComputedStyle(document.body).backgroundColor';
     await withPage({ colorScheme: 'dark' }, async ({ page, complaints }) => {
       await page.goto(file);
       assert.equal(await page.evaluate(ground), 'rgb(20, 25, 31)');
@@ -185,7 +189,10 @@ describe('the report in a browser', { skip: withoutBrowser }, () => {
         await page.goto(pathToFileURL(html).href);
         const took = performance.now() - from;
         assert.ok(took < 2000, `${took} ms to open`);
-        if (width === 1280) console.log(`    ${(bytes / 1e6).toFixed(2)} MB, made in ${seconds.toFixed(1)} s, opened in ${took.toFixed(0)} ms`);
+        if (width === 1280)
+          console.log(
+            `    ${(bytes / 1e6).toFixed(2)} MB, made in ${seconds.toFixed(1)} s, opened in ${took.toFixed(0)} ms`,
+          );
         // 5 strips, 35 ROC, 35 histograms, 7 sizes, 6 matrices, 2 of training.
         assert.equal(await count(page, '[data-chart] svg'), 90);
         await scrollThrough(page);
@@ -200,7 +207,8 @@ describe('the report in a browser', { skip: withoutBrowser }, () => {
 
 describe('report and results on the command line', () => {
   const bin = resolve('bin/mode-ensemble.js');
-  const cli = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], { encoding: 'utf8', cwd: root, timeout: 120_000 });
+  const cli = (...args: string[]) =>
+    spawnSync(process.execPath, [bin, ...args], { encoding: 'utf8', cwd: root, timeout: 120_000 });
 
   before(async () => {
     await writeMadeUpRun(join(root, 'a'), { detectors: ['msp', 'knn'], hasIntervals: true });
@@ -223,12 +231,18 @@ describe('report and results on the command line', () => {
   it('prints the tables of run, by detector, set and metric', () => {
     const all = cli('results', 'a');
     assert.equal(all.status, 0, all.stderr);
-    assert.match(all.stdout, /\nMSP, FPR95 % [^]*\nMSP, AUROC % [^]*\nkNN, FPR95 % [^]*\nIn CIFAR-10; convention "reference": /);
+    assert.match(
+      all.stdout,
+      /\nMSP, FPR95 % [^]*\nMSP, AUROC % [^]*\nkNN, FPR95 % [^]*\nIn CIFAR-10; convention "reference": /,
+    );
     const some = cli('results', 'a', '--detector', 'KNN', '--set', 'svhn', '--metric', 'aupr-in').stdout;
     assert.match(some, /\nkNN, AUPR-in % .*\nSVHN  .*\n\n/);
     assert.doesNotMatch(some, /MSP|LSUN|FPR95 %/);
     const json = JSON.parse(cli('results', 'a', '--set', 'LSUN', '--json').stdout);
-    assert.deepEqual([json.out, new Set(json.rows.map((row: { out: string }) => row.out))], [['LSUN'], new Set(['LSUN'])]);
+    assert.deepEqual(
+      [json.out, new Set(json.rows.map((row: { out: string }) => row.out))],
+      [['LSUN'], new Set(['LSUN'])],
+    );
   });
 
   it('compares runs and exports them', () => {
@@ -237,11 +251,17 @@ describe('report and results on the command line', () => {
     assert.match(text, /\nOnly in A: knn\.\nOnly in B: energy\.\nIn brackets: /);
     const { cells } = JSON.parse(cli('results', 'compare', 'a', 'b', '--metric', 'all', '--json').stdout);
     assert.equal(cells.length, 2 * 5);
-    assert.equal(cli('results', 'export', 'a', '--format', 'csv').stdout, readFileSync(join(root, 'a/results.csv'), 'utf8'));
+    assert.equal(
+      cli('results', 'export', 'a', '--format', 'csv').stdout,
+      readFileSync(join(root, 'a/results.csv'), 'utf8'),
+    );
     const written = cli('results', 'export', 'a', '--format', 'latex', '--output', 'tables.tex');
     assert.equal(written.stdout, 'Written: tables.tex\n');
     assert.match(readFileSync(join(root, 'tables.tex'), 'utf8'), /\\multirow/);
-    assert.match(cli('results', 'export', 'a', '--format', 'markdown', '--detector', 'msp').stdout, /^## MSP\n\n\|  \| SVHN FPR95 \|/);
+    assert.match(
+      cli('results', 'export', 'a', '--format', 'markdown', '--detector', 'msp').stdout,
+      /^## MSP\n\n\|  \| SVHN FPR95 \|/,
+    );
   });
 
   it('ends with one sentence where something is wrong', () => {

@@ -4,13 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 
-const PLACES = [process.env.MODE_ENSEMBLE_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const PLACES = [
+  process.env.MODE_ENSEMBLE_CHROMIUM,
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+];
 
 export const browserPath = PLACES.find((path) => path !== undefined && existsSync(path));
 
 /** Why tests are skipped; false where they are not. */
 export const withoutBrowser =
-  browserPath === undefined ? 'no Chromium: install the Debian package chromium, or name one in MODE_ENSEMBLE_CHROMIUM' : false;
+  browserPath === undefined
+    ? 'no Chromium: install the Debian package chromium, or name one in MODE_ENSEMBLE_CHROMIUM'
+    : false;
 
 const FLAGS = [
   '--no-sandbox',

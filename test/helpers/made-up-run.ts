@@ -37,7 +37,13 @@ function normals(seed: number): () => number {
 
 /** Modes see the same images: their scores share what an image has of itself, so that ensembles gain as they do in earnest. */
 export function madeUpEvaluation(settings: MadeUp = {}): Evaluation {
-  const { in: inName = 'CIFAR-10', out = ['SVHN', 'LSUN'], modes = 3, hasPairs = false, hasIntervals = false } = settings;
+  const {
+    in: inName = 'CIFAR-10',
+    out = ['SVHN', 'LSUN'],
+    modes = 3,
+    hasPairs = false,
+    hasIntervals = false,
+  } = settings;
   const { detectors = DETECTORS.map(({ name }) => name), images: [nIn, nOut] = [200, 100] } = settings;
   const names = Array.from({ length: modes }, (_, i) => String(1000 + 100 * i));
   const pairs = hasPairs ? names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b])) : [];
@@ -58,12 +64,19 @@ export function madeUpEvaluation(settings: MadeUp = {}): Evaluation {
     const fused = (members: readonly string[]) =>
       sets.map((of) => {
         const vectors = members.map((member) => of[names.indexOf(member)] as Float64Array);
-        return (vectors[0] as Float64Array).map((_, i) => vectors.reduce((sum, v) => sum + (v[i] as number), 0) / vectors.length);
+        return (vectors[0] as Float64Array).map(
+          (_, i) => vectors.reduce((sum, v) => sum + (v[i] as number), 0) / vectors.length,
+        );
       });
     for (const members of [...names.map((name) => [name]), ...ensembles]) {
       const [inScores = new Float64Array(0), ...outs] = fused(members);
       if (members.length === 1 || members === names) {
-        scores.push({ detector, members, in: inScores, out: Object.fromEntries(out.map((name, i) => [name, outs[i] as Float64Array])) });
+        scores.push({
+          detector,
+          members,
+          in: inScores,
+          out: Object.fromEntries(out.map((name, i) => [name, outs[i] as Float64Array])),
+        });
       }
       for (const [i, name] of out.entries()) {
         const { warnings: _, ...found } = measure(inScores, outs[i] as Float64Array);
