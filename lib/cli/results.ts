@@ -23,6 +23,11 @@ interface Flags extends ChoiceFlags {
   json?: true;
 }
 
+interface ExportFlags extends ChoiceFlags {
+  format: string;
+  output?: string;
+}
+
 /** What `results export` writes, by format. */
 const FORMATS: Readonly<Record<string, (results: Results) => string>> = {
   csv: ({ rows }) => resultsCsv(rows),
@@ -30,12 +35,11 @@ const FORMATS: Readonly<Record<string, (results: Results) => string>> = {
   latex: latexTables,
 };
 
+/** Flags that "results" has too are read there, wherever they stand: "compare" and "export" ask for those of both. */
 export function addResults(program: Command, context: CommandContext): void {
   const results = addChoice(
     program
       .command('results')
-      // So that flags behind "compare" and "export" are theirs.
-      .enablePositionalOptions()
       .summary("a finished run's tables; compare two runs; export")
       .description("Prints the tables of a finished run, as run does at its end, from the folder's results.json.")
       .argument('<run>', 'the folder of a run'),
@@ -61,7 +65,9 @@ Examples:
   );
   addMetric(compare)
     .option('--json', 'print the comparison as JSON')
-    .action((a: string, b: string, flags: Flags) => printComparison(a, b, flags, context));
+    .action((a: string, b: string, _: Flags, command: Command) =>
+      printComparison(a, b, command.optsWithGlobals(), context),
+    );
   addChoice(
     results
       .command('export')
@@ -71,9 +77,7 @@ Examples:
   )
     .addOption(new Option('--format <name>', 'what to write').choices(Object.keys(FORMATS)).makeOptionMandatory())
     .option('--output <file>', 'where to write it (default: stdout)')
-    .action((folder: string, flags: ChoiceFlags & { format: string; output?: string }) =>
-      exportResults(folder, flags, context),
-    );
+    .action((folder: string, _: object, command: Command) => exportResults(folder, command.optsWithGlobals(), context));
 }
 
 function addChoice(command: Command): Command {
@@ -114,7 +118,7 @@ async function printComparison(a: string, b: string, flags: Flags, context: Comm
 
 async function exportResults(
   folder: string,
-  { format, output, ...choice }: ChoiceFlags & { format: string; output?: string },
+  { format, output, ...choice }: ExportFlags,
   context: CommandContext,
 ): Promise<void> {
   const text = (FORMATS[format] as (results: Results) => string)(await read(folder, choice));

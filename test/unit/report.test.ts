@@ -7,6 +7,7 @@ import { html, trusted } from '../../lib/report/html.js';
 import { describeResults, formatTables, renderReport } from '../../lib/report/index.js';
 import { flatten } from '../../lib/report/sections/settings.js';
 import type { Evaluation, ResultRow, ScoreSet } from '../../lib/run/types.js';
+import { still, textOf } from '../helpers/page.js';
 
 /** FPR95 by detector, set and members; the other metrics are the same for all. */
 const FPR: Record<string, Record<string, Record<string, number>>> = {
@@ -70,13 +71,6 @@ function withIntervals(given: Evaluation): Evaluation {
   }));
   return { ...given, rows, gains, intervals: { resamples: 100, level: 0.95, seed: 3 } };
 }
-
-/** The page without what runs in it. */
-const still = (page: string) => page.replace(/<script.*?<\/script>/gs, '');
-const textOf = (page: string) =>
-  still(page)
-    .replace(/<[^>]*>/g, ' ')
-    .replace(/\s+/g, ' ');
 
 const report = (given: Evaluation, title = 'A report') =>
   renderReport({

@@ -166,7 +166,7 @@ test('names that are not known are found before anything is done', async () => {
 
 test('ensembles are all modes, subsets of a size, or lists', async () => {
   const addon = fakeAddon();
-  const ensembles = async (wanted: 'all' | { size: number } | number[][]) => {
+  const ensembles = async (wanted: 'all' | { size: number | 'all' } | number[][]) => {
     const settings = experiment({ evaluate: { detectors: ['msp'], ensembles: wanted } });
     const { evaluation } = await runExperiment(settings, { addon });
     const rows = evaluation.rows.filter(({ kind, out }) => kind === 'ensemble' && out === 'a');

@@ -23,7 +23,7 @@ export async function detectorSection(
   const title = titleOf(name);
   const rows = evaluation.rows.filter((row) => row.detector === name);
   return html`<section>
-<h2 id="detector-${name}">${title}</h2>
+<h2 id="${name}">${title}</h2>
 <p class="soft">${fusionSentence(evaluation, name, columns)}</p>
 ${resultTable(evaluation, rows, title, columns)}
 ${gainTable(evaluation, name, columns)}

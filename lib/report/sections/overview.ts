@@ -62,7 +62,7 @@ function overviewTable(evaluation: Results, columns: Columns): Html {
           : undefined
       }`;
     };
-    return html`<tr><td><a href="#detector-${detector}">${titleOf(detector)}</a></td>${of('fpr95', fpr95, lowest)}${of('auroc', auroc, highest)}</tr>
+    return html`<tr><td><a href="#${detector}">${titleOf(detector)}</a></td>${of('fpr95', fpr95, lowest)}${of('auroc', auroc, highest)}</tr>
 `;
   });
   const heads = (title: string) =>
