@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { agreementOf, buildCurve } from '../../lib/metrics/index.js';
+import { agreementChart } from '../../lib/report/charts/agreement.js';
+import { ChartBook } from '../../lib/report/charts/book.js';
 import { recordsOf, tableOf } from '../../lib/report/charts/chart.js';
 import { epochChart } from '../../lib/report/charts/epochs.js';
 import { sizesChart } from '../../lib/report/charts/sizes.js';
@@ -160,6 +162,21 @@ describe('charts', () => {
       shown.map(({ epoch }) => epoch),
       [1, 501, 1000],
     );
+  });
+
+  it('put modes in their own order into matrices, whatever pair stands first', async () => {
+    const share = [0, 1, 2].map((a) => [0, 1, 2].map((b) => (a === b ? 1 : 0.5)));
+    const book = await ChartBook.open();
+    const chart = agreementChart('x', { set: 's', modes: ['b', EVIL, 'a'], share }, 0);
+    const { html } = await book.draw(chart, 'label');
+    const axes = [...html.matchAll(/<g class="mark-text role-axis-label"[^]*?<\/g>/g)].map(([axis]) =>
+      [...axis.matchAll(/<text[^>]*>(.*?)<\/text>/g)].map(([, text]) => text),
+    );
+    assert.equal(axes.length, 2);
+    for (const [first, second, third] of axes) {
+      assert.deepEqual([first, third], ['b', 'a']);
+      assert.match(second ?? '', /^&lt;\/script&gt;/);
+    }
   });
 
   it('become pictures with colours of their own', () => {

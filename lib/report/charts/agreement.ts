@@ -15,14 +15,16 @@ export function agreementChart(name: string, { modes, share }: Agreement, lowest
   return {
     name,
     data: { pairs: tableOf(['a', 'b', 'share'], rows) },
-    spec: (isLive) => spec(isLive, lowest, hasText, modes.length),
+    spec: (isLive) => spec(isLive, lowest, hasText, modes),
   };
 }
 
-function spec(isLive: boolean, lowest: number, hasText: boolean, modes: number): object {
+function spec(isLive: boolean, lowest: number, hasText: boolean, modes: readonly string[]): object {
   const axis = { title: null, domain: false, ticks: false, labelLimit: 70 };
-  const x = nominal('a', { axis: { ...axis, labelAngle: modes > 4 ? -60 : 0 } });
-  const y = nominal('b', { axis });
+  // Pairs of a mode with itself are left out, so that the order of the rows is not that of the modes.
+  const order = { scale: { domain: modes } };
+  const x = nominal('a', { ...order, axis: { ...axis, labelAngle: modes.length > 4 ? -60 : 0 } });
+  const y = nominal('b', { ...order, axis });
   const scale = { domain: [lowest, 1], range: [0.04, 0.55], clamp: true };
   const cells = {
     ...(isLive ? { params: [hover(['a', 'b'])] } : {}),
@@ -35,7 +37,7 @@ function spec(isLive: boolean, lowest: number, hasText: boolean, modes: number):
   };
   const numbers = {
     transform: [{ calculate: "format(100 * datum.share, '.0f')", as: 'text' }],
-    mark: { type: 'text', fontSize: modes > 8 ? 9 : 11 },
+    mark: { type: 'text', fontSize: modes.length > 8 ? 9 : 11 },
     encoding: { x, y, text: nominal('text') },
   };
   return { width: WIDTH, height: WIDTH, data: { name: 'pairs' }, layer: [cells, ...(hasText ? [numbers] : [])] };

@@ -30,7 +30,7 @@ async function classMatrices({ in: inName }: Results, { classes }: Curves, book:
   }
   return html`<h3>The same class</h3>
 <div class="charts">${figures}</div>
-<p class="soft">Percent of a set's images for which two modes name the same class; the darker, the more. Shades begin at ${Math.round(100 * lowest)} % in all matrices.</p>`;
+<p class="soft">Percent of a set's images for which two modes name the same class; the stronger the shade, the more. Shades begin at ${Math.round(100 * lowest)} % in all matrices.</p>`;
 }
 
 function decisionTable(evaluation: Results, { decisions }: Curves): Html | undefined {
