@@ -101,6 +101,7 @@ export {
   type FeatureSets,
   type StageHooks,
 } from './run/extract.js';
+export { readResults, type StoredResults } from './run/read-results.js';
 export { type SkippedImages, writeResults, writeScores } from './run/results.js';
 export { type RunHooks, type RunResult, runExperiment } from './run/run.js';
 export {
@@ -116,6 +117,7 @@ export {
   type ExtractedFile,
   extractCheckpoints,
 } from './run/run-extract.js';
+export { type ReportFiles, reportRun } from './run/run-report.js';
 export {
   type SweepArch,
   type SweepHooks,
@@ -130,11 +132,13 @@ export type { Failure } from './run/training-process.js';
 export { type TuneResult, type TuneSettings, tuneMahalanobis } from './run/tune.js';
 export type {
   AccuracyRow,
+  Agreement,
   DetectorChoice,
   Evaluation,
   EvaluationInput,
   GainIntervals,
   MemberFeatures,
   ResultRow,
+  Results,
   ScoreSet,
 } from './run/types.js';

@@ -13,6 +13,8 @@ import { addExtract } from './extract.js';
 import { addFeatures } from './features.js';
 import { addLandscape } from './landscape.js';
 import { addModels } from './models.js';
+import { addReport } from './report.js';
+import { addResults } from './results.js';
 import { addRun } from './run.js';
 import { addSweep } from './sweep.js';
 import { addTrain } from './train.js';
@@ -35,6 +37,8 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addLandscape,
   addConnect,
   addConvert,
+  addReport,
+  addResults,
 ];
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

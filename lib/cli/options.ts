@@ -241,7 +241,7 @@ export function intervalsOf(flags: IntervalFlags, base?: IntervalSettings): Inte
 
 export interface EnsembleFlags {
   ensemble?: string[][];
-  ensembleSize?: number;
+  ensembleSize?: number | 'all';
 }
 
 export function addEnsembleOptions(command: Command): Command {
@@ -252,7 +252,11 @@ export function addEnsembleOptions(command: Command): Command {
       (text: string, before: string[][] = []) => [...before, splitList(text)],
     )
     .addOption(
-      fieldOption('--ensemble-size <n>', 'ensembleSize', 'every ensemble of so many modes; also with --ensemble'),
+      fieldOption(
+        '--ensemble-size <n>',
+        'ensembleSize',
+        'every ensemble of so many modes, or all: of any number; also with --ensemble',
+      ),
     );
 }
 

@@ -24,7 +24,7 @@ export function addRun(program: Command, context: CommandContext): void {
     .summary('the main job: train what is missing, extract, evaluate, report')
     .description(
       'Runs an experiment file: trains the modes that are missing, passes each data set once through all of them, ' +
-        'evaluates each mode and their ensembles, and writes results.csv, results.json and report.html into the run ' +
+        'evaluates each mode and their ensembles, and writes the results and a report into the run ' +
         'folder. A run that was stopped goes on from what is finished. Flags override the file.',
     )
     .argument('<experiment>', 'experiment file (YAML)')
@@ -57,9 +57,16 @@ async function run(file: string, flags: Flags, context: CommandContext): Promise
   const began = Date.now();
   const { scores } = flags;
   const result = await runExperiment(experiment, { ...context.hooks, where: file, scores });
-  const { evaluation, folder, trained, reused, features } = result;
+  const { evaluation, folder, report, trained, reused, features } = result;
   if (flags.json) {
-    context.printJson({ folder, trained, reused, features, ...JSON.parse(resultsJson(evaluation, result)) });
+    context.printJson({
+      folder,
+      report: report.html,
+      trained,
+      reused,
+      features,
+      ...JSON.parse(resultsJson(evaluation, result)),
+    });
     return;
   }
   context.print(formatTables(evaluation));
@@ -69,7 +76,8 @@ async function run(file: string, flags: Flags, context: CommandContext): Promise
   ];
   const seconds = (Date.now() - began) / 1000;
   context.print(`\nSeeds: ${modes.filter((text) => text !== '').join('; ')}. Time: ${duration(seconds)}.`);
-  context.print(`Results: ${folder} (report.html, results.csv, results.json)`);
+  context.print(`Results: ${folder} (results.csv, results.json, curves.json, report.md, report.tex, figures)`);
+  context.print(`Report: ${report.html}`);
 }
 
 /** The experiment with what the flags say in place of what the file says. */

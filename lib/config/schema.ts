@@ -34,11 +34,11 @@ function seedList(least: number) {
 }
 
 const deviceText = 'auto, cpu, cuda or cuda:N';
-const sizeText = 'a whole number of at least 2';
+const sizeText = 'a whole number of at least 2, or all';
 const resamplesText = 'a number of resamples from 10 to 100000';
 const levelText = 'a number between 0 and 1';
 const intervalsText = 'a number of resamples such as 1000, or {resamples: N, level: 0.95, seed: N}';
-const ensemblesText = 'all, {size: N}, or lists of seeds such as [[1000, 1100], [1000, 1200]]';
+const ensemblesText = 'all, {size: N}, {size: all}, or lists of seeds such as [[1000, 1100], [1000, 1200]]';
 const detectorText = 'the name of a detector, or its name with parameters such as {knn: {k: 50}}';
 const number = z.number({ error: 'a number' });
 
@@ -81,7 +81,7 @@ export const fields = {
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
   k: count(),
-  ensembleSize: whole(2, Number.MAX_SAFE_INTEGER, sizeText),
+  ensembleSize: z.union([whole(2, Number.MAX_SAFE_INTEGER, sizeText), z.literal('all')], { error: sizeText }),
   convention: z.enum(['reference', 'knn', 'openood'], { error: 'reference, knn or openood' }),
   resamples: whole(10, 100_000, resamplesText),
   intervalLevel: z.number({ error: levelText }).gt(0, levelText).lt(1, levelText),

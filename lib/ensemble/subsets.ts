@@ -41,6 +41,16 @@ export function subsetsOfSize(names: readonly string[], size: number): string[][
   }
 }
 
+/** All subsets of two members and more, the small ones first. @throws ConfigError where there would be more than 100,000 */
+export function subsetsOfAllSizes(names: readonly string[]): string[][] {
+  const count = 2 ** names.length - names.length - 1;
+  if (count > MOST) {
+    throw new ConfigError(`There are ${count} ensembles of ${names.length} modes; at most ${MOST} are evaluated.`);
+  }
+  const sizes = Array.from({ length: Math.max(0, names.length - 1) }, (_, i) => i + 2);
+  return sizes.flatMap((size) => subsetsOfSize(names, size));
+}
+
 /**
  * One ensemble, given as a list of member names or as `a+b+c`, checked and put into the order of `names`, so that
  * `b+a` and `a+b` are one ensemble.

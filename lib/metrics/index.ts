@@ -6,6 +6,7 @@ export {
   type ResampledAccuracy,
   resampleAccuracy,
 } from './accuracy.js';
+export { agreementOf } from './agreement.js';
 export {
   BETTER,
   CONVENTION_NAMES,

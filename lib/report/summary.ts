@@ -8,7 +8,7 @@ import {
   type Summary,
   summarize,
 } from '../metrics/index.js';
-import type { Evaluation, GainIntervals, ResultRow } from '../run/types.js';
+import type { GainIntervals, ResultRow, Results } from '../run/types.js';
 
 export interface Metric {
   name: MeasureName;
@@ -52,7 +52,7 @@ export interface ResultSummary {
 }
 
 /** The spread over modes and the gains of each ensemble, for each OoD set × detector, in the order of the rows. */
-export function summarizeRows({ rows, gains = [] }: Pick<Evaluation, 'rows' | 'gains'>): ResultSummary[] {
+export function summarizeRows({ rows, gains = [] }: Pick<Results, 'rows' | 'gains'>): ResultSummary[] {
   const groups = new Map<string, ResultRow[]>();
   for (const row of rows) {
     const key = JSON.stringify([row.out, row.detector]);
@@ -106,7 +106,7 @@ function spread(rows: readonly ResultRow[], metric: MeasureName): Summary {
 }
 
 /** The ensemble with the most members, the first of them where several have as many; undefined where there is none. */
-export function largestEnsemble(evaluation: Pick<Evaluation, 'rows'>): string | undefined {
+export function largestEnsemble(evaluation: Pick<Results, 'rows'>): string | undefined {
   let best: string | undefined;
   let size = 0;
   for (const { kind, members } of evaluation.rows) {

@@ -1,12 +1,12 @@
 import { titleOf } from '../detectors/index.js';
 import { FUSION_WORDS, MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { describeConvention, type MeasureName, summarize } from '../metrics/index.js';
-import type { AccuracyRow, Evaluation, ResultRow } from '../run/types.js';
+import type { AccuracyRow, ResultRow, Results } from '../run/types.js';
 import { between, describeIntervals, GAIN_MEANING, lowestToHighest, meanAndStd, percent, points } from './numbers.js';
 import { type EnsembleSummary, METRICS, type ResultSummary, summarizeRows } from './summary.js';
 
-/** What the terminal shows; the report has all metrics. */
-const SHOWN = METRICS.filter(({ name }) => name === 'fpr95' || name === 'auroc');
+/** What the terminal shows where nothing else is asked for; the report has all metrics. */
+export const SHOWN_METRICS: readonly MeasureName[] = ['fpr95', 'auroc'];
 /** Tables that would be wider lose columns. */
 const WIDEST = 100;
 /** More ensembles than this stand in one line of the accuracy table. */
@@ -15,8 +15,10 @@ const MOST_ENSEMBLES = 3;
 /**
  * The results as plain text for a terminal: for each detector, FPR95 and AUROC in percent, a row for each OoD set; the
  * modes, their mean ± std, the largest ensembles and what they gain. Ends with the convention.
+ *
+ * @param metrics which, in the order of reports
  */
-export function formatTables(evaluation: Evaluation): string {
+export function formatTables(evaluation: Results, metrics: readonly MeasureName[] = SHOWN_METRICS): string {
   const { accuracy, in: inName, convention, intervals } = evaluation;
   const largest = largestOf(evaluation.rows);
   const shown = accuracy.filter(({ kind, members }) => kind === 'mode' || largest.includes(members));
@@ -25,7 +27,7 @@ export function formatTables(evaluation: Evaluation): string {
   for (const detector of new Set(summaries.map((summary) => summary.detector))) {
     const own = summaries.filter((summary) => summary.detector === detector);
     const rows = evaluation.rows.filter((row) => row.detector === detector);
-    for (const { name, title } of SHOWN) {
+    for (const { name, title } of METRICS.filter((metric) => metrics.includes(metric.name))) {
       const head = `${titleOf(detector)}, ${title} %`;
       parts.push(widestThatFits(variants(head, name, own, rows, largest)));
     }
@@ -40,7 +42,7 @@ export function formatTables(evaluation: Evaluation): string {
 }
 
 /** A sentence where there are ensembles and they are not fused as in the paper. */
-export function fusionNote({ fusion, rows }: Pick<Evaluation, 'fusion' | 'rows'>): string {
+export function fusionNote({ fusion, rows }: Pick<Results, 'fusion' | 'rows'>): string {
   if (fusion === 'paper' || !rows.some(({ kind }) => kind === 'ensemble')) return '';
   return ` Ensembles: ${FUSION_WORDS[fusion]} (fusion "${fusion}").`;
 }

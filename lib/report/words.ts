@@ -1,8 +1,9 @@
 import { titleOf } from '../detectors/index.js';
 import { MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { summarize } from '../metrics/index.js';
-import type { Evaluation } from '../run/types.js';
+import type { Agreement, Results } from '../run/types.js';
 import { meanAndStd, percent } from './numbers.js';
+import { pairsOf } from './pairs.js';
 import { largestEnsemble, type ResultSummary, summarizeRows } from './summary.js';
 
 /** FPR95 of one detector, averaged over OoD sets. Fractions. */
@@ -13,8 +14,15 @@ interface Averages {
   gain: number | undefined;
 }
 
-/** One paragraph: the best detector, what the ensemble gains over its average mode, how far modes lie apart, accuracy. */
-export function describeResults(evaluation: Evaluation): string {
+/**
+ * One paragraph: the best detector, which one gains most from the ensemble, how far modes lie apart, accuracy.
+ *
+ * @param classes how often modes name the same class, where that is known
+ */
+export function describeResults(
+  evaluation: Results,
+  classes: readonly Agreement[] = evaluation.agreement ?? [],
+): string {
   const ensemble = largestEnsemble(evaluation);
   const summaries = summarizeRows(evaluation);
   const names = [...new Set(summaries.map(({ detector }) => detector))];
@@ -24,6 +32,7 @@ export function describeResults(evaluation: Evaluation): string {
     best(averages, ensemble),
     gains(averages),
     spread(summaries),
+    agreements(evaluation, classes),
     accuracies(evaluation, ensemble),
   ]
     .filter((sentence) => sentence !== '')
@@ -41,7 +50,10 @@ function average(detector: string, summaries: readonly ResultSummary[], ensemble
   };
 }
 
-function opening({ rows, arch, in: inName, out }: Evaluation, ensemble: string | undefined): string {
+function opening(
+  { rows, arch, in: inName, out }: Pick<Results, 'rows' | 'arch' | 'in' | 'out'>,
+  ensemble: string | undefined,
+): string {
   const modes = new Set(rows.filter(({ kind }) => kind === 'mode').map(({ members }) => members)).size;
   const size = ensemble?.split(MEMBER_SEPARATOR).length;
   const together = size === undefined ? '' : size === modes ? ' and their ensemble' : ` and ensembles of up to ${size}`;
@@ -60,11 +72,17 @@ function best(averages: readonly Averages[], ensemble: string | undefined): stri
 }
 
 function gains(averages: readonly Averages[]): string {
-  const parts = averages.flatMap(({ title, gain }) => {
-    if (gain === undefined) return [];
-    return [`${percent(Math.abs(gain))} points ${gain >= 0 ? 'lower' : 'higher'} with ${title}`];
-  });
-  return parts.length === 0 ? '' : `Against the mean of its own modes, the ensemble's FPR95 is ${listing(parts)}.`;
+  const sorted = averages
+    .flatMap(({ title, gain }) => (gain === undefined ? [] : [{ title, gain }]))
+    .sort((a, b) => b.gain - a.gain);
+  const text = ({ gain }: { gain: number }) => `${percent(Math.abs(gain))} points ${gain >= 0 ? 'lower' : 'higher'}`;
+  const [most, ...others] = sorted;
+  if (!most) return '';
+  if (others.length === 0) {
+    return `Against the mean of its own modes, the ensemble's FPR95 is ${text(most)} with ${most.title}.`;
+  }
+  const rest = listing(others.map((one) => `${text(one)} with ${one.title}`));
+  return `${most.title} gains most from the ensemble: against the mean of its own modes its FPR95 is ${text(most)}; it is ${rest}.`;
 }
 
 function spread(summaries: readonly ResultSummary[]): string {
@@ -77,7 +95,17 @@ function spread(summaries: readonly ResultSummary[]): string {
   return `The best and the worst mode lie ${percent(mean)} points of FPR95 apart on average, at most ${percent(range(widest))} (${where}).`;
 }
 
-function accuracies({ accuracy }: Evaluation, ensemble: string | undefined): string {
+function agreements({ in: inName, out }: Pick<Results, 'in' | 'out'>, classes: readonly Agreement[]): string {
+  const meanOver = (sets: readonly string[]) => {
+    const pairs = classes.filter(({ set }) => sets.includes(set)).map((one) => summarize(pairsOf(one)).mean);
+    return pairs.length === 0 ? undefined : summarize(pairs).mean;
+  };
+  const [inside, outside] = [meanOver([inName]), meanOver(out)];
+  if (inside === undefined || outside === undefined) return '';
+  return `Two modes name the same class for ${percent(inside)} % of ${inName} and for ${percent(outside)} % of OoD images, on average.`;
+}
+
+function accuracies({ accuracy }: Pick<Results, 'accuracy'>, ensemble: string | undefined): string {
   const modes = accuracy.filter(({ kind }) => kind === 'mode').map(({ top1 }) => top1);
   if (modes.length === 0) return '';
   const whole = accuracy.find(({ kind, members }) => kind === 'ensemble' && members === ensemble);

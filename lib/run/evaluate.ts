@@ -14,6 +14,7 @@ import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { findAccuracies } from './accuracy.js';
 import { archOf, checkSpaces } from './check-spaces.js';
+import { classAgreement } from './class-agreement.js';
 import { measureAll } from './measure.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
 import { RowSources } from './row-sources.js';
@@ -101,6 +102,10 @@ export async function evaluate(
     scores.get(scoreKey(label, set))?.[subset] as Float64Array;
   const about = { in: input.in, out: outNames, arch: archOf(input.members) };
   const labels = choices.map(({ label }) => label);
+  const agreement = await classAgreement(
+    sets,
+    input.members.map(({ name }) => name),
+  );
   const measured = await measureAll({ ...about, detectors: labels, subsets, scoresOf }, input, hooks);
   return {
     ...about,
@@ -108,6 +113,7 @@ export async function evaluate(
     detectors: choices.map(({ name, label, parameters }) => ({ name, label, parameters })),
     accuracy: found.map(({ row }) => row),
     ...measured,
+    agreement,
     scores: labels.flatMap((label) =>
       subsets.map(
         (subset, index): ScoreSet => ({

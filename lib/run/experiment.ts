@@ -3,7 +3,7 @@ import type { EvaluateSettings, Experiment } from '../config/schema.js';
 import { suggestion } from '../config/suggest.js';
 import { missingSentence } from '../data/suite.js';
 import { getDetector, labelOf, type Needs, resolveParameters } from '../detectors/index.js';
-import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
+import { resolveSubsets, subsetsOfAllSizes, subsetsOfSize } from '../ensemble/index.js';
 import { distinctPasses, type Pass, PLAIN } from '../features/index.js';
 import { type Architectures, type ModeArch, resolveArch } from '../modes/arch.js';
 import { overrideTransform } from '../modes/transform.js';
@@ -117,8 +117,8 @@ export function passesOf(choices: readonly DetectorChoice[]): Pass[] {
 
 type MemberLists = readonly (readonly (number | string)[])[];
 
-/** All modes together; every subset of a size, and further ones by their members; or those alone. */
-export type EnsembleWish = 'all' | { size: number; lists?: MemberLists | undefined } | MemberLists;
+/** All modes together; every subset of a size (or of any), and further ones by their members; or those alone. */
+export type EnsembleWish = 'all' | { size: number | 'all'; lists?: MemberLists | undefined } | MemberLists;
 
 /**
  * The ensembles that are asked for, by member names; none where there are fewer than two members.
@@ -135,6 +135,7 @@ export function chooseEnsembles(wanted: EnsembleWish, members: readonly string[]
       members,
     );
     if (size === undefined) return listed;
+    if (size === 'all') return subsetsOfAllSizes(members);
     // A list of that size is among the subsets already.
     return [...subsetsOfSize(members, size), ...listed.filter(({ length }) => length !== size)];
   });

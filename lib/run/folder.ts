@@ -8,14 +8,16 @@ import { modeFolder } from '../modes/find.js';
  * experiment.json                 resolved settings, versions, hashes
  * modes/<arch>/seed-<n>/          checkpoint.safetensors, log.jsonl
  * features/                       the feature store
- * results.csv results.json report.html
+ * results.csv results.json         the numbers
+ * curves.json                     what charts are made of beyond them
+ * report.html report.md report.tex figures/
  * ```
  * A file that is there is whole: each is written to a temporary name and renamed.
  */
 export interface RunFolder {
   readonly path: string;
   readonly features: string;
-  readonly report: string;
+  readonly curves: string;
   readonly settings: string;
   mode(archId: string, seed: number): string;
 }
@@ -32,7 +34,7 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   return {
     path,
     features,
-    report: join(path, 'report.html'),
+    curves: join(path, 'curves.json'),
     settings: join(path, 'experiment.json'),
     mode: (archId, seed) => modeFolder(path, archId, seed),
   };

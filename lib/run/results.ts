@@ -7,7 +7,7 @@ import { joinMembers } from '../ensemble/index.js';
 import { describeConvention, MEASURE_NAMES } from '../metrics/index.js';
 import type { SkippedImage } from '../native/contract.js';
 import { summarizeRows } from '../report/summary.js';
-import type { Evaluation, ResultRow } from './types.js';
+import type { Evaluation, ResultRow, Results } from './types.js';
 
 /** Images passed over because they cannot be decoded, by data set: how many, and the first hundred. */
 export interface SkippedImages {
@@ -16,6 +16,10 @@ export interface SkippedImages {
 }
 
 export { formatTables } from '../report/tables.js';
+
+/** What results.json says it is; the version is raised whenever a reader of another one would misread the file. */
+export const RESULTS_FORMAT = 'mode-ensemble results';
+export const RESULTS_VERSION = 1;
 
 /** Columns of results.csv, in order. */
 export const COLUMNS: readonly (keyof ResultRow)[] = [
@@ -44,33 +48,35 @@ export function resultsCsv(rows: readonly ResultRow[]): string {
 }
 
 /** results.json as text: rows, accuracy, the summary over modes and ensembles, and how the numbers are meant. */
-export function resultsJson(evaluation: Evaluation, images?: SkippedImages): string {
+export function resultsJson(evaluation: Results, images?: SkippedImages): string {
   const { convention, fusion, in: inName, out, arch, detectors, accuracy, rows, intervals, warnings } = evaluation;
   const meaning = describeConvention(convention);
   const summary = summarizeRows(evaluation);
   const about = { convention, conventionMeaning: meaning, fusion, intervals, in: inName, out, arch };
   const { skipped, skippedImages } = images ?? { skipped: {}, skippedImages: {} };
-  const all = { ...about, detectors, accuracy, summary, rows, warnings, skipped, skippedImages };
+  const format = { format: RESULTS_FORMAT, version: RESULTS_VERSION };
+  const all = { ...format, ...about, detectors, accuracy, summary, rows, warnings, skipped, skippedImages };
   return `${JSON.stringify(all, null, 2)}\n`;
 }
 
 /**
  * Writes results.csv and results.json into a folder, each whole or not at all.
  *
- * @returns the paths of both
+ * @returns the paths of both, and what is in results.json
  * @throws ModeEnsembleError E_IO naming the path
  */
 export async function writeResults(
   folder: string,
   evaluation: Evaluation,
   images?: SkippedImages,
-): Promise<{ csv: string; json: string }> {
+): Promise<{ csv: string; json: string; text: string }> {
   await makeWritableFolder(folder);
   const csv = join(folder, 'results.csv');
   const json = join(folder, 'results.json');
   await writeFileAtomic(csv, resultsCsv(evaluation.rows));
-  await writeFileAtomic(json, resultsJson(evaluation, images));
-  return { csv, json };
+  const text = resultsJson(evaluation, images);
+  await writeFileAtomic(json, text);
+  return { csv, json, text };
 }
 
 /**

@@ -12,7 +12,9 @@ import { requireSameClasses, type TrainedMode, trainMode } from '../modes/train.
 import type { Addon, SkippedImage } from '../native/contract.js';
 import { resolveDevice } from '../native/device.js';
 import { getAddon } from '../native/load.js';
+import { curvesOf } from '../report/index.js';
 import { besideOf } from './beside.js';
+import { curvesJson } from './curves-file.js';
 import { evaluate } from './evaluate.js';
 import { needsTrainFeatures, type Plan, passesOf, planExperiment } from './experiment.js';
 import {
@@ -27,7 +29,7 @@ import { openRunFolder, type RunFolder } from './folder.js';
 import { networksOf } from './networks.js';
 import { writeResults, writeScores } from './results.js';
 import { landscapeOfRun } from './run-landscape.js';
-import { writeReport } from './run-report.js';
+import { type ReportFiles, reportRun } from './run-report.js';
 import { type ChosenSet, keepWarnings, partOf, tellIncomplete, tellMissing } from './sets.js';
 import { togetherOf } from './together.js';
 import type { Evaluation } from './types.js';
@@ -44,6 +46,7 @@ export interface RunResult {
   evaluation: Evaluation;
   /** The run folder. */
   folder: string;
+  report: ReportFiles;
   /** Seeds trained now, and those that were finished before. */
   trained: number[];
   reused: number[];
@@ -64,7 +67,7 @@ interface Sets extends Disposable {
 
 /**
  * The main job: trains the modes that are missing, passes each data set once through all of them, evaluates, and
- * writes experiment.json, results.csv, results.json, report.html and, where it is asked for, a loss landscape into the run folder. What is finished there is
+ * writes experiment.json, results.csv, results.json, curves.json, the report and, where it is asked for, a loss landscape into the run folder. What is finished there is
  * used again; a run that was stopped goes on from it.
  *
  * @param experiment a YAML file, or its content as an object
@@ -105,7 +108,8 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
     { ...servicesOf(addon), together: togetherOf(settings, hooks), networks },
   );
   evaluation.warnings.unshift(...warnings);
-  await writeResults(folder.path, evaluation, extracted);
+  const { text } = await writeResults(folder.path, evaluation, extracted);
+  await writeFileAtomic(folder.curves, curvesJson(curvesOf(evaluation), text));
   if (hooks.scores !== undefined) await writeScores(hooks.scores, evaluation);
   const record = describeRun(plan, sets, members, extracted, folder, addon);
   await writeFileAtomic(folder.settings, `${JSON.stringify(record, null, 2)}\n`);
@@ -113,9 +117,10 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
     const made = { members, test: sets.test, out: sets.out, folder: folder.path, addon };
     await landscapeOfRun(plan, complete.landscape, made, hooks);
   }
-  await writeReport(plan, folder, evaluation, record);
+  const report = await reportRun(folder.path);
   return {
     evaluation,
+    report,
     folder: folder.path,
     trained: modes.filter(({ isNew }) => isNew).map(({ seed }) => seed),
     reused: modes.filter(({ isNew }) => !isNew).map(({ seed }) => seed),
@@ -224,8 +229,6 @@ function extractSettings(
 }
 
 /** What experiment.json holds. */
-export type RunRecord = ReturnType<typeof describeRun>;
-
 function describeRun(
   plan: Plan,
   sets: Sets,

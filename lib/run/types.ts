@@ -99,7 +99,16 @@ export interface AccuracyRow extends Bounds<'top1' | 'top5'> {
   top5?: number | undefined;
 }
 
-export interface Evaluation {
+/** On what share of a set's images each pair of modes says the same. */
+export interface Agreement {
+  set: string;
+  modes: string[];
+  /** 1 on the diagonal. // [M, M] */
+  share: number[][];
+}
+
+/** What an evaluation has found: everything that results.json holds. */
+export interface Results {
   /** Name of the metrics' convention, see lib/metrics. */
   convention: string;
   in: string;
@@ -115,8 +124,16 @@ export interface Evaluation {
   intervals?: IntervalSettings | undefined;
   /** One for each ensemble, detector and OoD set, where intervals were asked for. */
   gains?: GainIntervals[] | undefined;
-  scores: ScoreSet[];
+  /**
+   * Of predicted classes, for the InD set and each OoD set; none where fewer than two modes tell the same classes apart.
+   * curves.json holds it.
+   */
+  agreement?: Agreement[] | undefined;
   /** How the members of ensembles were brought together. */
   fusion: FusionName;
   warnings: string[];
+}
+
+export interface Evaluation extends Results {
+  scores: ScoreSet[];
 }

@@ -81,7 +81,7 @@ test('usage errors of conventions, intervals and ensembles exit 2 with one sente
   );
   refuses(evaluate('--interval-seed', '1'), '--interval-seed: expected --intervals with it, found none');
   refuses(evaluate('--interval-level', '0.9'), '--interval-level: expected --intervals with it, found none');
-  refuses(evaluate('--ensemble-size', '1'), '--ensemble-size: expected a whole number of at least 2, found 1');
+  refuses(evaluate('--ensemble-size', '1'), '--ensemble-size: expected a whole number of at least 2, or all, found 1');
   refuses(['run', file, '--convention', 'knm'], '--convention: expected reference, knn or openood, found "knm"');
   refuses(
     ['eval-clean', '--interval-seed', '-1'],

@@ -241,7 +241,7 @@ const FAULTS: readonly [what: string, text: string, sentence: string][] = [
   [
     'a mistyped ensemble',
     `${LEAST}evaluate: {ensembles: al}`,
-    'x.yaml: evaluate.ensembles: expected all, {size: N}, or lists of seeds such as [[1000, 1100], [1000, 1200]], found "al"',
+    'x.yaml: evaluate.ensembles: expected all, {size: N}, {size: all}, or lists of seeds such as [[1000, 1100], [1000, 1200]], found "al"',
   ],
   [
     'a detector that is a number',

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { joinMembers, meanOverModes, resolveSubset, resolveSubsets, subsetsOfSize } from '../../lib/ensemble/index.js';
+import {
+  joinMembers,
+  meanOverModes,
+  resolveSubset,
+  resolveSubsets,
+  subsetsOfAllSizes,
+  subsetsOfSize,
+} from '../../lib/ensemble/index.js';
 
 const SEEDS = ['1000', '1100', '1200', '1300'];
 
@@ -49,6 +56,18 @@ describe('subsetsOfSize', () => {
     assert.throws(() => subsetsOfSize(thirty, 15), {
       code: 'E_CONFIG',
       message: /There are 155117520 ensembles of 15 of 30/,
+    });
+  });
+});
+
+describe('subsetsOfAllSizes', () => {
+  it('lists every ensemble, the small ones first', () => {
+    assert.deepEqual(subsetsOfAllSizes(['a', 'b', 'c']).map(joinMembers), ['a+b', 'a+c', 'b+c', 'a+b+c']);
+    assert.deepEqual([subsetsOfAllSizes(['a']), subsetsOfAllSizes([])], [[], []]);
+    assert.equal(subsetsOfAllSizes(Array.from({ length: 10 }, (_, i) => `${i}`)).length, 1013);
+    assert.throws(() => subsetsOfAllSizes(Array.from({ length: 17 }, (_, i) => `${i}`)), {
+      code: 'E_CONFIG',
+      message: /There are 131054 ensembles of 17 modes; at most 100000/,
     });
   });
 });

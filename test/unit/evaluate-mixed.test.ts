@@ -11,6 +11,7 @@ import { chooseDetectors } from '../../lib/run/experiment.js';
 import { resultsCsv, resultsJson, writeScores } from '../../lib/run/results.js';
 import type { EvaluationInput } from '../../lib/run/types.js';
 import { featureFiles } from '../helpers/features.js';
+import { still } from '../helpers/page.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'evaluate-mixed-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -145,7 +146,7 @@ describe('modes of two and of three classes', () => {
     assert.deepEqual(found.accuracy, []);
     const text = formatTables(found);
     assert.match(text, /^MSP, FPR95 % +a +b +mean ± std +ensemble of 2 +over mean +over best\n/);
-    const page = await renderReport({ evaluation: found, title: 't', settings: {}, environment: {} });
+    const page = still(await renderReport({ evaluation: found, title: 't', settings: {}, environment: {} }));
     assert.doesNotMatch(page, /NaN|undefined|Accuracy|accuracy/);
     assert.match(page, /2 modes of x\+y and their ensemble, measured on shapes/);
   });
@@ -201,7 +202,7 @@ describe('fusions', () => {
     const texts = async (fusion: EvaluationInput['fusion'], ensembles = [['a', 'b']]) => {
       const found = await evaluate(input('ab', { fusion, ensembles }), {}, noNeighbours);
       const page = await renderReport({ evaluation: found, title: 't', settings: {}, environment: {} });
-      return [formatTables(found), page, JSON.parse(resultsJson(found)).fusion];
+      return [formatTables(found), still(page), JSON.parse(resultsJson(found)).fusion];
     };
     const [table, page, fusion] = await texts('scores');
     assert.ok(table.endsWith(' Ensembles: mean of the scores of the modes (fusion "scores").\n'), table);

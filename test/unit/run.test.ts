@@ -56,10 +56,14 @@ test('a run trains, extracts each set in one pass, evaluates and writes; a secon
   // 2 OoD sets × 2 detectors × (3 modes + 1 ensemble), and the header.
   assert.equal(readFileSync(join(settings.run, 'results.csv'), 'utf8').trimEnd().split('\n').length, 1 + 2 * 2 * 4);
   assert.deepEqual(readdirSync(settings.run).sort(), [
+    'curves.json',
     'experiment.json',
     'features',
+    'figures',
     'modes',
     'report.html',
+    'report.md',
+    'report.tex',
     'results.csv',
     'results.json',
   ]);
@@ -162,7 +166,7 @@ test('names that are not known are found before anything is done', async () => {
 
 test('ensembles are all modes, subsets of a size, or lists', async () => {
   const addon = fakeAddon();
-  const ensembles = async (wanted: 'all' | { size: number } | number[][]) => {
+  const ensembles = async (wanted: 'all' | { size: number | 'all' } | number[][]) => {
     const settings = experiment({ evaluate: { detectors: ['msp'], ensembles: wanted } });
     const { evaluation } = await runExperiment(settings, { addon });
     const rows = evaluation.rows.filter(({ kind, out }) => kind === 'ensemble' && out === 'a');
@@ -170,6 +174,7 @@ test('ensembles are all modes, subsets of a size, or lists', async () => {
   };
   assert.deepEqual(await ensembles('all'), ['1+2+3']);
   assert.deepEqual(await ensembles({ size: 2 }), ['1+2', '1+3', '2+3']);
+  assert.deepEqual(await ensembles({ size: 'all' }), ['1+2', '1+3', '2+3', '1+2+3']);
   assert.deepEqual(await ensembles([[3, 1]]), ['1+3']);
 });
 
