@@ -87,6 +87,7 @@ test('the least experiment is completed with the recipe of the paper', () => {
       fusion: 'paper',
     },
     skipBadImages: false,
+    device: 'auto',
     threads: availableParallelism(),
     workers: 2,
   });
