@@ -32,7 +32,6 @@ test('the least experiment is completed with the recipe of the paper', () => {
     out: ['builtin:blends'],
     arch: 'R18',
     seeds: [1, 2],
-    device: 'auto',
     train: {
       recipe: 'cifar10',
       epochs: 150,
