@@ -112,7 +112,7 @@ void Winograd::run(const Call& call) const {
                             weight_.data() + (panel * kTilePoints + point) * in_ * kWinogradPanel,
                             sums + point * sum_step, to - from, in_, kWinogradPanel);
         kernels_->output({sums, sum_step, kWinogradPanel, first + from, first + to}, map,
-                         {call.out, call.half, out_, channel, std::min(out_, channel + kWinogradPanel),
+                         {call.out, call.half, call.step ? call.step : out_, channel, std::min(out_, channel + kWinogradPanel),
                           call.bias, call.add, call.relu});
       }
     });

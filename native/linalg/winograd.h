@@ -30,6 +30,8 @@ class Winograd {
     const void* add = nullptr;
     bool relu = false;
     void* out = nullptr;
+    // Numbers from one pixel of the outputs to the next; 0: as many as there are outputs.
+    int64_t step = 0;
   };
   void run(const Call& call) const;
 
