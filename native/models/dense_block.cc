@@ -61,6 +61,13 @@ struct DenseBlock::Group {
   int64_t pixels() const { return images * height * width; }
 };
 
+// What a thread works in, of as many pixels as its groups have.
+struct DenseBlock::Memory {
+  at::DataPtr map;       // [pixels, all]
+  at::DataPtr narrowed;  // [pixels, bottleneck]
+  at::DataPtr tile;      // [kRows, all]
+};
+
 DenseBlock::Affine::Affine(const BatchNorm& norm) {
   const c10::NoGradGuard guard;
   const auto factor = norm.weight.to(at::kDouble) / at::sqrt(norm.variance.to(at::kDouble) + 1e-5);
@@ -120,10 +127,14 @@ at::Tensor DenseBlock::operator()(const at::Tensor& input) const {
   const auto* from = static_cast<const char*>(x.const_data_ptr());
   auto* to = static_cast<char*>(y.mutable_data_ptr());
   at::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
+    const int64_t pixels = most * height * width;
+    const Memory memory{bytes(pixels * all_ * width_), bytes(pixels * bottleneck_ * width_),
+                        bytes(kRows * all_ * width_)};
     for (int64_t g = begin; g < end; ++g) {
       const int64_t first = g * most;
       run({from + first * height * width * in_ * width_, to + first * each, std::min(most, n - first), height,
-           width});
+           width},
+          memory);
     }
   });
   return y;
@@ -139,13 +150,11 @@ void DenseBlock::multiply(const Narrow& narrow, const void* a, int64_t count, vo
                         narrow.bias.data() + p * kDensePanel, relu});
 }
 
-void DenseBlock::run(const Group& group) const {
+void DenseBlock::run(const Group& group, const Memory& memory) const {
   const int64_t pixels = group.pixels(), row = all_ * width_;
-  const auto map_memory = bytes(pixels * row), narrowed_memory = bytes(pixels * bottleneck_ * width_);
-  const auto tile_memory = bytes(kRows * row);
-  auto* const map = static_cast<char*>(map_memory.get());
-  auto* const narrowed = static_cast<char*>(narrowed_memory.get());
-  void* const tile = tile_memory.get();
+  auto* const map = static_cast<char*>(memory.map.get());
+  auto* const narrowed = static_cast<char*>(memory.narrowed.get());
+  void* const tile = memory.tile.get();
   const std::vector<float> no_bias(static_cast<size_t>(growth_));
 
   for (int64_t i = 0; i < pixels; ++i)

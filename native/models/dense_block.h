@@ -50,12 +50,13 @@ class DenseBlock {
     Winograd grow;
   };
   struct Group;
+  struct Memory;
 
   DenseBlock(const DenseKernels* kernels, const std::vector<Layer>& layers, const BatchNorm& norm,
              const Conv* conv);
   Narrow narrow(const BatchNorm& norm, const Conv& conv) const;
   void multiply(const Narrow& narrow, const void* a, int64_t count, void* to, bool relu) const;
-  void run(const Group& group) const;
+  void run(const Group& group, const Memory& memory) const;
 
   const DenseKernels* kernels_;
   at::ScalarType type_;

@@ -172,7 +172,7 @@ class TorchvisionDenseNet : public DenseNet {
 
  protected:
   at::Tensor stem(const at::Tensor& images, bool training) const override {
-    return at::max_pool2d(convolve(conv0_, norm0_, images, training, {.add = {}, .relu = true}), 3, 2, 1);
+    return max_pool(convolve(conv0_, norm0_, images, training, {.add = {}, .relu = true}));
   }
 
  private:

@@ -100,10 +100,6 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 
 at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
 
-at::Tensor global_average(const at::Tensor& map) {
-  return at::mean(map, {2, 3}, /*keepdim=*/false, sum_type(map));
-}
-
 Builder::Builder(const Init& init, std::vector<NamedTensor>& weights)
     : init_(init), generator_(at::make_generator<at::CPUGeneratorImpl>(init.seed)), weights_(weights) {}
 

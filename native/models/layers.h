@@ -110,5 +110,7 @@ inline at::ScalarType sum_type(const at::Tensor& x) {
 
 // Average over space in float32 (or float64): [N, C, H, W] → [N, C].
 at::Tensor global_average(const at::Tensor& map);
+// Maxima of 3×3 pixels with stride 2 and padding 1.
+at::Tensor max_pool(const at::Tensor& map);
 
 }  // namespace mode_ensemble
