@@ -33,8 +33,8 @@ struct DenseKernels {
   // The same, averaged over squares of 2×2 → out [count, channels]. Rows are the pixels of an image `width`
   // wide; `count` counts squares from the image's first one, `first`.
   void (*pool)(const DenseRows& x, int64_t width, int64_t first, void* out);
-  // a [count, inner], dense, · panel → out, with bias and ReLU. A panel holds for every `depth` inner channels
-  // those of each output together: [inner/depth, 32, depth].
+  // a [count, inner], dense, · panel → out, with bias and ReLU. A panel holds for every `depth` inner
+  // channels those of each output together: [inner/depth, 32, depth].
   void (*multiply)(const void* a, const void* panel, int64_t count, int64_t inner, const DenseOutput& out);
   bool half;
   int64_t depth;  // 2 for bfloat16, else 1

@@ -11,8 +11,8 @@ namespace mode_ensemble {
 namespace {
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
-// Rows that are normalised and multiplied at a time; a thousand channels of them should stay in a core's second
-// level of cache.
+// Rows that are normalised and multiplied at a time; a thousand channels of them should stay in a core's
+// second level of cache.
 constexpr int64_t kRows = 112;
 // Pixels that a thread takes through a block at least, where there are so many, so that weights, which each
 // group reads anew, are few beside them.
@@ -25,9 +25,7 @@ const DenseKernels* kernels_of(at::ScalarType type) {
 }
 
 // Not by at::empty, which profilers and meters of memory would take for a result.
-at::DataPtr bytes(int64_t count) {
-  return at::getCPUAllocator()->allocate(static_cast<size_t>(count));
-}
+at::DataPtr bytes(int64_t count) { return at::getCPUAllocator()->allocate(static_cast<size_t>(count)); }
 
 std::vector<float> numbers(const at::Tensor& tensor) {
   const auto whole = tensor.detach().to(at::kFloat).contiguous();
@@ -87,7 +85,9 @@ std::unique_ptr<const DenseBlock> DenseBlock::make(const std::vector<Layer>& lay
 
 DenseBlock::DenseBlock(const DenseKernels* kernels, const std::vector<Layer>& layers, const BatchNorm& norm,
                        const Conv* conv)
-    : kernels_(kernels), type_(kernels->half ? at::kBFloat16 : at::kFloat), width_(kernels->half ? 2 : 4),
+    : kernels_(kernels),
+      type_(kernels->half ? at::kBFloat16 : at::kFloat),
+      width_(kernels->half ? 2 : 4),
       last_(norm) {
   const c10::NoGradGuard guard;
   const auto& first = layers.front();
@@ -97,8 +97,8 @@ DenseBlock::DenseBlock(const DenseKernels* kernels, const std::vector<Layer>& la
   all_ = in_ + growth_ * static_cast<int64_t>(layers.size());
   for (const auto& layer : layers) {
     const auto weight = layer.grow.weight.detach().contiguous();
-    steps_.push_back({narrow(layer.norm, layer.narrow),
-                      Winograd(weight.const_data_ptr<float>(), bottleneck_, growth_)});
+    steps_.push_back(
+        {narrow(layer.norm, layer.narrow), Winograd(weight.const_data_ptr<float>(), bottleneck_, growth_)});
   }
   if (conv) transition_ = std::make_unique<Narrow>(narrow(norm, *conv));
 }
@@ -122,7 +122,8 @@ at::Tensor DenseBlock::operator()(const at::Tensor& input) const {
   auto y = at::empty(shape, x.options().memory_format(kChannelsLast));
   const int64_t each = y.numel() / n * width_;
   const int64_t threads = at::get_num_threads();
-  const int64_t most = std::min((kPixels + height * width - 1) / (height * width), (n + threads - 1) / threads);
+  const int64_t most =
+      std::min((kPixels + height * width - 1) / (height * width), (n + threads - 1) / threads);
   const int64_t groups = (n + most - 1) / most;
   const auto* from = static_cast<const char*>(x.const_data_ptr());
   auto* to = static_cast<char*>(y.mutable_data_ptr());
@@ -176,13 +177,15 @@ void DenseBlock::run(const Group& group, const Memory& memory) const {
     call.bias = no_bias.data();
     call.out = map + channels * width_;
     call.step = all_;
+    call.beside_others = true;
     grow.run(call);
     channels += growth_;
   }
-  const DenseRows rows{map, all_, pixels, all_, last_.scale.data(), last_.offset.data(), transition_ != nullptr};
+  const DenseRows rows{
+      map, all_, pixels, all_, last_.scale.data(), last_.offset.data(), transition_ != nullptr};
   if (!transition_) return kernels_->normalise(rows, group.out);
-  // The averages are taken first: a 1×1 convolution of averages is the average of the convolution, at a quarter
-  // of the products.
+  // The averages are taken first: a 1×1 convolution of averages is the average of the convolution, at a
+  // quarter of the products.
   const int64_t squares = (group.height / 2) * (group.width / 2);
   for (int64_t image = 0; image < group.images; ++image)
     for (int64_t i = 0; i < squares; i += kRows) {

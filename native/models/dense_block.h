@@ -1,7 +1,7 @@
-// A dense block made ready for evaluation without gradients: its layers and what follows them, a transition or
-// the last batch norm. A thread takes a few images through the whole block. Their maps are one buffer
-// [images, H, W, C] of all the block's channels, in which a layer reads the first ones and writes the next, so
-// that nothing is concatenated and little leaves the cache.
+// A dense block made ready for evaluation without gradients: its layers and what follows them, a transition
+// or the last batch norm. A thread takes a few images through the whole block. Their maps are one buffer
+// [images, H, W, C] of all the block's channels, in which a layer reads the first ones and writes the next,
+// so that nothing is concatenated and little leaves the cache.
 #pragma once
 #include <ATen/ATen.h>
 

@@ -47,8 +47,8 @@ at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x
                     const Then& then);
 at::Tensor convolve(const Conv& conv, const at::Tensor& x, const Then& then);  // where there is no norm
 
-// Makes the batch norm that reads a convolution's output part of it, computed in float64 and rounded; the norm
-// then hands its input on.
+// Makes the batch norm that reads a convolution's output part of it, computed in float64 and rounded; the
+// norm then hands its input on.
 void fold(Conv& conv, BatchNorm& norm);
 // Makes a convolution ready for evaluation, and with it the batch norm that reads its output.
 void freeze(Conv& conv, const Freeze& how);

@@ -1,5 +1,5 @@
-// Pooling of maps where no graph is made: LibTorch's own writes indices of the maxima, eight bytes each, and a
-// float32 copy of a bfloat16 map before it takes averages.
+// Pooling of maps where no graph is made: LibTorch's own writes indices of the maxima, eight bytes each, and
+// a float32 copy of a bfloat16 map before it takes averages.
 #include <ATen/Parallel.h>
 
 #include "linalg/instruction_set.h"
@@ -33,9 +33,8 @@ at::Tensor global_average(const at::Tensor& map) {
   if (!suits(map)) return at::mean(map, {2, 3}, /*keepdim=*/false, sum_type(map));
   auto y = at::empty({map.size(0), map.size(1)}, map.options().dtype(at::kFloat));
   auto* const to = y.mutable_data_ptr<float>();
-  at::parallel_for(0, map.size(0), 1, [&](int64_t begin, int64_t end) {
-    kernels()->average(described(map), begin, end, to);
-  });
+  at::parallel_for(0, map.size(0), 1,
+                   [&](int64_t begin, int64_t end) { kernels()->average(described(map), begin, end, to); });
   return y;
 }
 
@@ -44,9 +43,8 @@ at::Tensor max_pool(const at::Tensor& map) {
   const int64_t height = maxima_along(map.size(2)), width = maxima_along(map.size(3));
   auto y = at::empty({map.size(0), map.size(1), height, width}, map.options().memory_format(kChannelsLast));
   void* const to = y.mutable_data_ptr();
-  at::parallel_for(0, map.size(0) * height, 8, [&](int64_t begin, int64_t end) {
-    kernels()->maximum(described(map), begin, end, to);
-  });
+  at::parallel_for(0, map.size(0) * height, 8,
+                   [&](int64_t begin, int64_t end) { kernels()->maximum(described(map), begin, end, to); });
   return y;
 }
 
