@@ -7,6 +7,6 @@
 
 namespace mode_ensemble {
 extern const DenseKernels dense_avx2;
-const DenseKernels dense_avx2{normalise, pool, multiply, false, DEPTH, "avx2"};
+const DenseKernels dense_avx2{normalise, pool, multiply, gradient, false, DEPTH, "avx2"};
 }  // namespace mode_ensemble
 #endif

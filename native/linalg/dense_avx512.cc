@@ -7,6 +7,6 @@
 
 namespace mode_ensemble {
 extern const DenseKernels dense_avx512;
-const DenseKernels dense_avx512{normalise, pool, multiply, false, DEPTH, "avx512"};
+const DenseKernels dense_avx512{normalise, pool, multiply, gradient, false, DEPTH, "avx512"};
 }  // namespace mode_ensemble
 #endif

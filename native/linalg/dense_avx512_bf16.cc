@@ -11,6 +11,6 @@
 
 namespace mode_ensemble {
 extern const DenseKernels dense_avx512_bf16;
-const DenseKernels dense_avx512_bf16{normalise, pool, multiply, true, DEPTH, "avx512"};
+const DenseKernels dense_avx512_bf16{normalise, pool, multiply, gradient, true, DEPTH, "avx512"};
 }  // namespace mode_ensemble
 #endif

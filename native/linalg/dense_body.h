@@ -68,6 +68,19 @@ void pool(const DenseRows& x, int64_t width, int64_t first, void* out) {
   }
 }
 
+void gradient(const DenseRows& x, const void* of_result, void* of_x) {
+  const auto* from = static_cast<const Stored*>(x.at);
+  const auto* given = static_cast<const Stored*>(of_result);
+  auto* to = static_cast<Stored*>(of_x);
+  for (int64_t i = 0; i < x.count; ++i, from += x.step, to += x.step, given += x.channels)
+    for (int64_t c = 0; c < x.channels; c += LANES) {
+      const Vector scale = load(x.scale + c);
+      Vector passed = load(given + c);
+      if (x.relu) passed = load(from + c) * scale + load(x.offset + c) > 0 ? passed : Vector{};
+      put(to + c, load(to + c) + scale * passed);
+    }
+}
+
 // COUNT rows of a against a panel.
 template <int COUNT>
 inline __attribute__((always_inline)) void multiply_rows(const Stored* a, const Stored* panel, int64_t inner,

@@ -36,6 +36,8 @@ struct DenseKernels {
   // a [count, inner], dense, · panel → out, with bias and ReLU. A panel holds for every `depth` inner
   // channels those of each output together: [inner/depth, 32, depth].
   void (*multiply)(const void* a, const void* panel, int64_t count, int64_t inner, const DenseOutput& out);
+  // Adds to the gradient of x, in rows as x's, what that of `normalise`'s result, dense, gives.
+  void (*gradient)(const DenseRows& x, const void* of_result, void* of_x);
   bool half;
   int64_t depth;  // 2 for bfloat16, else 1
   const char* name;

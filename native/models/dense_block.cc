@@ -51,19 +51,16 @@ bool fits(const Conv& conv, int64_t kernel) {
 
 }  // namespace
 
-// Images that one thread takes through the block.
+// Images that go through the block together.
 struct DenseBlock::Group {
-  const char* x;
-  char* out;
+  const char* x;                // [pixels, in]
+  char* out;                    // of the first image's result
+  char* map;                    // [pixels, all]
+  std::vector<char*> narrowed;  // [pixels, bottleneck] for each layer; all the same where none is kept
+  char* tiles;                  // [kRows, all] for each thread that works on the group
+  bool one_thread;
   int64_t images, height, width;
   int64_t pixels() const { return images * height * width; }
-};
-
-// What a thread works in, of as many pixels as its groups have.
-struct DenseBlock::Memory {
-  at::DataPtr map;       // [pixels, all]
-  at::DataPtr narrowed;  // [pixels, bottleneck]
-  at::DataPtr tile;      // [kRows, all]
 };
 
 DenseBlock::Affine::Affine(const BatchNorm& norm) {
@@ -88,7 +85,9 @@ DenseBlock::DenseBlock(const DenseKernels* kernels, const std::vector<Layer>& la
     : kernels_(kernels),
       type_(kernels->half ? at::kBFloat16 : at::kFloat),
       width_(kernels->half ? 2 : 4),
-      last_(norm) {
+      last_(norm),
+      layers_(layers),
+      conv_(conv) {
   const c10::NoGradGuard guard;
   const auto& first = layers.front();
   in_ = first.narrow.weight.size(1);
@@ -109,35 +108,48 @@ DenseBlock::Narrow DenseBlock::narrow(const BatchNorm& norm, const Conv& conv) c
   return {Affine(norm), numbers(bias), panels_of(w, kernels_->depth, type_), w.size(1), w.size(0)};
 }
 
-bool DenseBlock::serves(const at::Tensor& x) const {
-  const bool graph = at::GradMode::is_enabled() && x.requires_grad();
-  return !graph && x.is_cpu() && x.size(0) * 2 > at::get_num_threads();
-}
-
-at::Tensor DenseBlock::operator()(const at::Tensor& input) const {
-  const auto x = input.to(type_).contiguous(kChannelsLast);
-  const int64_t n = x.size(0), height = x.size(2), width = x.size(3);
-  const auto shape = transition_ ? std::vector<int64_t>{n, transition_->out, height / 2, width / 2}
-                                 : std::vector<int64_t>{n, all_, height, width};
-  auto y = at::empty(shape, x.options().memory_format(kChannelsLast));
-  const int64_t each = y.numel() / n * width_;
+at::Tensor DenseBlock::run(const at::Tensor& x, Kept* kept) const {
+  const int64_t n = x.size(0), height = x.size(2), width = x.size(3), area = height * width;
+  const auto made = [&](int64_t channels, int64_t tall, int64_t wide) {
+    return at::empty({n, channels, tall, wide}, x.options().memory_format(kChannelsLast));
+  };
+  const auto y = transition_ ? made(transition_->out, height / 2, width / 2) : made(all_, height, width);
+  if (kept) {
+    kept->map = made(all_, height, width);
+    for (size_t l = 0; l < steps_.size(); ++l) kept->narrowed.push_back(made(bottleneck_, height, width));
+  }
+  // With fewer images than threads, all threads work on one group after the other.
   const int64_t threads = at::get_num_threads();
-  const int64_t most =
-      std::min((kPixels + height * width - 1) / (height * width), (n + threads - 1) / threads);
-  const int64_t groups = (n + most - 1) / most;
-  const auto* from = static_cast<const char*>(x.const_data_ptr());
-  auto* to = static_cast<char*>(y.mutable_data_ptr());
-  at::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
-    const int64_t pixels = most * height * width;
-    const Memory memory{bytes(pixels * all_ * width_), bytes(pixels * bottleneck_ * width_),
-                        bytes(kRows * all_ * width_)};
+  const bool one_thread = n * 2 > threads;
+  const int64_t most = std::min((kPixels + area - 1) / area, one_thread ? (n + threads - 1) / threads : n);
+  const auto at_image = [&](const at::Tensor& tensor, int64_t image) {
+    return static_cast<char*>(tensor.data_ptr()) + image * (tensor.numel() / n) * width_;
+  };
+  const auto some = [&](int64_t begin, int64_t end) {
+    const auto map = bytes(kept ? 0 : most * area * all_ * width_);
+    const auto narrowed = bytes(kept ? 0 : most * area * bottleneck_ * width_);
+    const auto tiles = bytes((one_thread ? 1 : threads) * kRows * all_ * width_);
     for (int64_t g = begin; g < end; ++g) {
       const int64_t first = g * most;
-      run({from + first * height * width * in_ * width_, to + first * each, std::min(most, n - first), height,
-           width},
-          memory);
+      Group group{at_image(x, first),
+                  at_image(y, first),
+                  kept ? at_image(kept->map, first) : static_cast<char*>(map.get()),
+                  std::vector<char*>(steps_.size(), static_cast<char*>(narrowed.get())),
+                  static_cast<char*>(tiles.get()),
+                  one_thread,
+                  std::min(most, n - first),
+                  height,
+                  width};
+      if (kept)
+        for (size_t l = 0; l < steps_.size(); ++l) group.narrowed[l] = at_image(kept->narrowed[l], first);
+      run(group);
     }
-  });
+  };
+  const int64_t groups = (n + most - 1) / most;
+  if (one_thread)
+    at::parallel_for(0, groups, 1, some);
+  else
+    some(0, groups);
   return y;
 }
 
@@ -151,51 +163,63 @@ void DenseBlock::multiply(const Narrow& narrow, const void* a, int64_t count, vo
                         narrow.bias.data() + p * kDensePanel, relu});
 }
 
-void DenseBlock::run(const Group& group, const Memory& memory) const {
+void DenseBlock::run(const Group& group) const {
   const int64_t pixels = group.pixels(), row = all_ * width_;
-  auto* const map = static_cast<char*>(memory.map.get());
-  auto* const narrowed = static_cast<char*>(memory.narrowed.get());
-  void* const tile = memory.tile.get();
   const std::vector<float> no_bias(static_cast<size_t>(growth_));
+  // Calls of(first, count, tile) for so many rows at a time.
+  const auto by_tiles = [&](int64_t rows, const auto& of) {
+    const auto tiles = [&](int64_t begin, int64_t end) {
+      char* const tile = group.tiles + (group.one_thread ? 0 : at::get_thread_num() * kRows * row);
+      for (int64_t t = begin; t < end; ++t) of(t * kRows, std::min(kRows, rows - t * kRows), tile);
+    };
+    const int64_t count = (rows + kRows - 1) / kRows;
+    if (group.one_thread)
+      tiles(0, count);
+    else
+      at::parallel_for(0, count, 1, tiles);
+  };
 
   for (int64_t i = 0; i < pixels; ++i)
-    std::memcpy(map + i * row, group.x + i * in_ * width_, static_cast<size_t>(in_ * width_));
+    std::memcpy(group.map + i * row, group.x + i * in_ * width_, static_cast<size_t>(in_ * width_));
   int64_t channels = in_;
-  for (const auto& [narrow, grow] : steps_) {
+  for (size_t l = 0; l < steps_.size(); ++l, channels += growth_) {
+    const auto& [narrow, grow] = steps_[l];
     const auto& [scale, offset] = narrow.norm;
-    for (int64_t i = 0; i < pixels; i += kRows) {
-      const int64_t count = std::min(kRows, pixels - i);
-      kernels_->normalise({map + i * row, all_, count, channels, scale.data(), offset.data(), true}, tile);
-      multiply(narrow, tile, count, narrowed + i * bottleneck_ * width_, /*relu=*/true);
-    }
+    by_tiles(pixels, [&](int64_t first, int64_t count, char* tile) {
+      kernels_->normalise({group.map + first * row, all_, count, channels, scale.data(), offset.data(), true},
+                          tile);
+      multiply(narrow, tile, count, group.narrowed[l] + first * bottleneck_ * width_, /*relu=*/true);
+    });
     Winograd::Call call;
     call.half = kernels_->half;
-    call.images = narrowed;
+    call.images = group.narrowed[l];
     call.count = group.images;
     call.height = group.height;
     call.width = group.width;
     call.bias = no_bias.data();
-    call.out = map + channels * width_;
+    call.out = group.map + channels * width_;
     call.step = all_;
-    call.beside_others = true;
+    call.beside_others = group.one_thread;
     grow.run(call);
-    channels += growth_;
   }
-  const DenseRows rows{
-      map, all_, pixels, all_, last_.scale.data(), last_.offset.data(), transition_ != nullptr};
-  if (!transition_) return kernels_->normalise(rows, group.out);
+  const auto rows = [&](const char* map, int64_t count) {
+    return DenseRows{map, all_, count, all_, last_.scale.data(), last_.offset.data(), transition_ != nullptr};
+  };
+  if (!transition_) {
+    by_tiles(pixels, [&](int64_t first, int64_t count, char*) {
+      kernels_->normalise(rows(group.map + first * row, count), group.out + first * row);
+    });
+    return;
+  }
   // The averages are taken first: a 1×1 convolution of averages is the average of the convolution, at a
   // quarter of the products.
-  const int64_t squares = (group.height / 2) * (group.width / 2);
+  const int64_t squares = (group.height / 2) * (group.width / 2), step = transition_->out * width_;
   for (int64_t image = 0; image < group.images; ++image)
-    for (int64_t i = 0; i < squares; i += kRows) {
-      DenseRows some = rows;
-      some.at = map + image * group.height * group.width * row;
-      some.count = std::min(kRows, squares - i);
-      kernels_->pool(some, group.width, i, tile);
-      multiply(*transition_, tile, some.count, group.out + (image * squares + i) * transition_->out * width_,
-               /*relu=*/false);
-    }
+    by_tiles(squares, [&](int64_t first, int64_t count, char* tile) {
+      kernels_->pool(rows(group.map + image * group.height * group.width * row, count), group.width, first,
+                     tile);
+      multiply(*transition_, tile, count, group.out + (image * squares + first) * step, /*relu=*/false);
+    });
 }
 
 }  // namespace mode_ensemble

@@ -1,7 +1,8 @@
-// A dense block made ready for evaluation without gradients: its layers and what follows them, a transition
+// A dense block made ready for evaluation: its layers and what follows them, a transition
 // or the last batch norm. A thread takes a few images through the whole block. Their maps are one buffer
 // [images, H, W, C] of all the block's channels, in which a layer reads the first ones and writes the next,
-// so that nothing is concatenated and little leaves the cache.
+// so that nothing is concatenated and little leaves the cache. In a graph the block is one node, which keeps
+// that buffer of all images and what each layer's first convolution gave.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -23,14 +24,21 @@ class DenseBlock {
     const Conv& grow;
   };
   // After the layers comes `norm`; then, where there is a `conv` (1×1), ReLU, it, and averages of 2×2.
-  // Null where these numbers of channels, this type or this processor cannot be served. Weights are copied.
+  // Null where these numbers of channels, this type or this processor cannot be served. Weights are copied;
+  // the convolutions, which must live on and be frozen before the first pass, serve for gradients.
   static std::unique_ptr<const DenseBlock> make(const std::vector<Layer>& layers, const BatchNorm& norm,
                                                 const Conv* conv, at::ScalarType type);
 
-  // Whether x can be taken: on the CPU, of enough images for all threads, and no graph is to be made.
-  bool serves(const at::Tensor& x) const;
   // x [N, C, H, W] → [N, C', H', W'], channels-last.
   at::Tensor operator()(const at::Tensor& x) const;
+
+  // For autograd.
+  struct Kept {
+    at::Tensor map;                    // [N, all, H, W], before the last norm
+    std::vector<at::Tensor> narrowed;  // [N, bottleneck, H, W] of each layer
+  };
+  at::Tensor run(const at::Tensor& x, Kept* kept) const;
+  at::Tensor input_gradient(const at::Tensor& gradient, const Kept& kept) const;
 
  private:
   // A batch norm: x·scale + offset.
@@ -50,13 +58,15 @@ class DenseBlock {
     Winograd grow;
   };
   struct Group;
-  struct Memory;
 
   DenseBlock(const DenseKernels* kernels, const std::vector<Layer>& layers, const BatchNorm& norm,
              const Conv* conv);
   Narrow narrow(const BatchNorm& norm, const Conv& conv) const;
   void multiply(const Narrow& narrow, const void* a, int64_t count, void* to, bool relu) const;
-  void run(const Group& group, const Memory& memory) const;
+  void run(const Group& group) const;
+  // Adds to the gradient `of_map`, laid out as the map, what that of a norm's result gives.
+  void add_gradient(const Affine& norm, bool relu, const at::Tensor& of_result, const at::Tensor& map,
+                    const at::Tensor& of_map) const;
 
   const DenseKernels* kernels_;
   at::ScalarType type_;
@@ -66,6 +76,8 @@ class DenseBlock {
   std::vector<Step> steps_;
   Affine last_;
   std::unique_ptr<Narrow> transition_;
+  std::vector<Layer> layers_;
+  const Conv* conv_;
 };
 
 }  // namespace mode_ensemble

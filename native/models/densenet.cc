@@ -95,7 +95,7 @@ class DenseNet : public Network {
 
   // A block's layers and its transition, or the last norm.
   at::Tensor block(size_t b, const at::Tensor& map, bool training) const {
-    if (b < frozen_.size() && frozen_[b] && frozen_[b]->serves(map)) return (*frozen_[b])(map);
+    if (b < frozen_.size() && frozen_[b] && map.is_cpu()) return (*frozen_[b])(map);
     auto x = map;
     for (const auto& layer : blocks_[b]) x = layer(x, training);
     return b == transitions_.size() ? norm_(x, training) : transitions_[b](x, training);
