@@ -1,5 +1,5 @@
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
-import type { EvaluateSettings, Experiment } from '../config/schema.js';
+import type { EvaluateSettings, ModelExperiment } from '../config/schema.js';
 import { missingSentence } from '../data/suite.js';
 import { getDetector, labelOf, type Needs, resolveParameters } from '../detectors/index.js';
 import { resolveSubsets, subsetsOfSize } from '../ensemble/index.js';
@@ -11,9 +11,9 @@ import { checkSpaces } from './check-spaces.js';
 import { type ChosenSets, chooseSets, requireSuiteSize } from './sets.js';
 import type { DetectorChoice } from './types.js';
 
-/** An experiment with its names looked up: nothing in it can be mistyped any more. */
+/** An experiment of one architecture with its names looked up: nothing in it can be mistyped any more. */
 export interface Plan {
-  experiment: Experiment;
+  experiment: ModelExperiment;
   arch: ModeArch;
   transform: TransformOptions;
   sets: ChosenSets;
@@ -28,7 +28,7 @@ export interface Plan {
  * @param where what errors name first, for instance the experiment's file
  * @throws ModeEnsembleError E_CONFIG, E_DATA where a suite's sets are missing
  */
-export function planExperiment(experiment: Experiment, where = 'experiment', architectures?: Architectures): Plan {
+export function planExperiment(experiment: ModelExperiment, where = 'experiment', architectures?: Architectures): Plan {
   const { in: own, out, suite, root } = experiment;
   const name = (field: string, index?: number) => {
     // A suite lies in the root.
@@ -111,8 +111,8 @@ export function passesOf(choices: readonly DetectorChoice[]): Pass[] {
 
 type MemberLists = readonly (readonly (number | string)[])[];
 
-/** All modes together; every subset of a size, and further ones by their members; or those alone. */
-export type EnsembleWish = 'all' | { size: number; lists?: MemberLists | undefined } | MemberLists;
+/** All modes together; every subset of a size (or of each), and further ones by their members; or those alone. */
+export type EnsembleWish = 'all' | { size: number | 'each'; lists?: MemberLists | undefined } | MemberLists;
 
 /**
  * The ensembles that are asked for, by member names; none where there are fewer than two members.
@@ -129,8 +129,10 @@ export function chooseEnsembles(wanted: EnsembleWish, members: readonly string[]
       members,
     );
     if (size === undefined) return listed;
-    // A list of that size is among the subsets already.
-    return [...subsetsOfSize(members, size), ...listed.filter(({ length }) => length !== size)];
+    const sizes = size === 'each' ? Array.from({ length: Math.max(0, members.length - 1) }, (_, i) => i + 2) : [size];
+    // A list of such a size is among the subsets already.
+    const subsets = sizes.flatMap((one) => subsetsOfSize(members, one));
+    return [...subsets, ...listed.filter(({ length }) => !sizes.includes(length))];
   });
 }
 

@@ -4,7 +4,7 @@ import { writeFileAtomic } from '../config/files.js';
 import { type EpochPoint, type ModeEpochs, renderReport } from '../report/index.js';
 import type { Plan } from './experiment.js';
 import type { RunFolder } from './folder.js';
-import type { RunRecord } from './run.js';
+import type { RunRecord } from './step-report.js';
 import type { Evaluation } from './types.js';
 
 /** Writes report.html. @throws ModeEnsembleError E_IO */

@@ -62,6 +62,8 @@ test('a run trains, extracts each set in one pass, evaluates and writes; a secon
     'report.html',
     'results.csv',
     'results.json',
+    'steps',
+    'steps.jsonl',
   ]);
   const record = JSON.parse(readFileSync(join(settings.run, 'experiment.json'), 'utf8'));
   assert.deepEqual(

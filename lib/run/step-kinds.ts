@@ -1,0 +1,39 @@
+/** One row a kind of step: what its result depends on, whether it is there, and how it is made. */
+import type { Step, StepKindName } from './graph.js';
+import { evaluateStep } from './step-evaluate.js';
+import { extractStep } from './step-extract.js';
+import { fitStep } from './step-fit.js';
+import { reportStep } from './step-report.js';
+import { trainStep } from './step-train.js';
+import type { Work } from './work.js';
+
+/** Where a step is. */
+export interface StepOutlook {
+  /** SHA-256 of all that the result depends on; undefined while that is not known, as what it needs is not there. */
+  key: string | undefined;
+  isDone: boolean;
+}
+
+export interface StepKind {
+  /** @throws ConfigError where the result of other settings is in the way */
+  look(work: Work, step: Step): Promise<StepOutlook>;
+  /**
+   * Makes the results.
+   *
+   * @param steps of one group, or one alone
+   * @throws ModeEnsembleError; what was finished before stays
+   */
+  perform(work: Work, steps: readonly Step[]): Promise<void>;
+}
+
+export const KINDS: Readonly<Record<StepKindName, StepKind>> = {
+  train: trainStep,
+  extract: extractStep,
+  fit: fitStep,
+  evaluate: evaluateStep,
+  report: reportStep,
+};
+
+export function lookAt(work: Work, step: Step): Promise<StepOutlook> {
+  return KINDS[step.kind].look(work, step);
+}
