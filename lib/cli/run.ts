@@ -5,9 +5,11 @@ import { loadExperiment } from '../config/load.js';
 import type { Experiment } from '../config/schema.js';
 import { suggestion } from '../config/suggest.js';
 import { formatTables } from '../report/tables.js';
+import { planRun } from '../run/outlook.js';
 import { resultsJson } from '../run/results.js';
 import { type RunResult, runExperiment } from '../run/run.js';
 import type { CommandContext } from './context.js';
+import { formatPlan } from './dry-run.js';
 import {
   addMachineOptions,
   addMeasureOptions,
@@ -33,6 +35,8 @@ interface Flags
   precision?: Experiment['train']['precision'];
   scores?: string;
   update?: true;
+  dryRun?: true;
+  measure?: boolean;
   json?: true;
 }
 
@@ -56,6 +60,8 @@ export function addRun(program: Command, context: CommandContext): void {
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'of the training'))
     .addOption(fieldOption('--precision <name>', 'precision', 'of the training: float32 or bfloat16'))
     .addOption(fieldOption('--ranks <n>', 'ranks', 'processes that train one network together'))
+    .option('--dry-run', 'tell the steps, what is there, what is missing and what it costs; do nothing')
+    .option('--no-measure', 'with --dry-run: without costs, which take some seconds for each architecture')
     .option('--update', 'put modes aside that were trained with other settings, and train them again');
   addMeasureOptions(addMachineOptions(command))
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
@@ -74,6 +80,12 @@ Examples:
 
 async function run(file: string, flags: Flags, context: CommandContext): Promise<void> {
   const experiment = override(loadExperiment(file), flags, (message) => context.progress.line(`warning: ${message}`));
+  if (flags.dryRun) {
+    const plan = await planRun(experiment, { ...context.hooks, where: file, measure: flags.measure });
+    if (flags.json) context.printJson(plan);
+    else context.print(formatPlan(plan));
+    return;
+  }
   context.kept = experiment.run;
   const began = Date.now();
   const { scores, update } = flags;
@@ -120,7 +132,8 @@ function tellFailures({ failed, blocked }: Outcome, context: CommandContext): vo
  * @throws ConfigError
  */
 export function override(experiment: Experiment, flags: Flags, tell: (message: string) => void = () => {}): Experiment {
-  const { epochs, batchSize, precision, convention, scores: _scores, json: _json, update: _update, ...rest } = flags;
+  const { epochs, batchSize, precision, convention, scores: _scores, json: _json, update: _update, ...more } = flags;
+  const { dryRun: _dryRun, measure: _measure, ...rest } = more;
   const { intervals: _intervals, intervalLevel: _level, intervalSeed: _seed, arch: archs, ...others } = rest;
   const ofTraining = given({ epochs, batchSize, precision });
   const train = { ...experiment.train, ...ofTraining };

@@ -26,16 +26,22 @@ export interface Plan {
  * Looks up every name in an experiment.
  *
  * @param where what errors name first, for instance the experiment's file
+ * @param given the sets, where they are not to be looked for
  * @throws ModeEnsembleError E_CONFIG, E_DATA where a suite's sets are missing
  */
-export function planExperiment(experiment: ModelExperiment, where = 'experiment', architectures?: Architectures): Plan {
+export function planExperiment(
+  experiment: ModelExperiment,
+  where = 'experiment',
+  architectures?: Architectures,
+  given?: ChosenSets,
+): Plan {
   const { in: own, out, suite, root } = experiment;
   const name = (field: string, index?: number) => {
     // A suite lies in the root.
     const of = field === 'data' ? 'root' : field;
     return `${where}: ${of}${index === undefined ? '' : `[${index}]`}`;
   };
-  const sets = chooseSets({ in: own, out, root, suite, data: root, needsOut: true }, name);
+  const sets = given ?? chooseSets({ in: own, out, root, suite, data: root, needsOut: true }, name);
   const { split } = sets.in.spec;
   if (split !== undefined) {
     const found = `found ?split=${split}`;

@@ -14,6 +14,7 @@ import { makeGraph, type Step } from './graph.js';
 import { Journal } from './journal.js';
 import { lockRun } from './lock.js';
 import { writeScores } from './results.js';
+import type { ChosenSets } from './sets.js';
 import { checkModes, tellStale } from './stale.js';
 import { KINDS, lookAt } from './step-kinds.js';
 import { readKept } from './step-report.js';
@@ -108,8 +109,13 @@ export function completeOf(
  *
  * @throws ModeEnsembleError E_CONFIG, also where two of them are the same network; E_DATA where a suite's sets are missing
  */
-export function planModels(experiment: Experiment, where: string, architectures: Architectures): Plan[] {
-  const plans = expandModels(experiment).map((one) => planExperiment(one, where, architectures));
+export function planModels(
+  experiment: Experiment,
+  where: string,
+  architectures: Architectures,
+  given?: ChosenSets,
+): Plan[] {
+  const plans = expandModels(experiment).map((one) => planExperiment(one, where, architectures, given));
   for (const [index, { arch, experiment: own }] of plans.entries()) {
     const before = plans.slice(0, index).find((other) => other.arch.id === arch.id);
     if (before) {
@@ -123,7 +129,7 @@ export function planModels(experiment: Experiment, where: string, architectures:
 }
 
 /** Which steps' results are there, with their keys; entered in the journal. */
-export async function findDone(work: Work, steps: readonly Step[], journal: Journal): Promise<Map<string, string>> {
+export async function findDone(work: Work, steps: readonly Step[], journal?: Journal): Promise<Map<string, string>> {
   const done = new Map<string, string>();
   const lost = new Set<string>();
   for (const step of steps) {
@@ -137,7 +143,7 @@ export async function findDone(work: Work, steps: readonly Step[], journal: Jour
       continue;
     }
     done.set(step.id, key);
-    journal.found(step.id, key);
+    journal?.found(step.id, key);
   }
   return done;
 }
