@@ -12,6 +12,7 @@ import { addExtract } from './extract.js';
 import { addFeatures } from './features.js';
 import { addModels } from './models.js';
 import { addRun } from './run.js';
+import { addStep } from './step.js';
 import { addSweep } from './sweep.js';
 import { addTrain } from './train.js';
 import { addTune } from './tune.js';
@@ -31,6 +32,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addFeatures,
   addTune,
   addConvert,
+  addStep,
 ];
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

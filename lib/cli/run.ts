@@ -1,5 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Outcome } from '../cluster/executor.js';
+import { checkText } from '../config/check.js';
+import { type ClusterSettings, clusterFields } from '../config/cluster.js';
 import { ConfigError } from '../config/errors.js';
 import { loadExperiment } from '../config/load.js';
 import type { Experiment } from '../config/schema.js';
@@ -8,6 +10,7 @@ import { formatTables } from '../report/tables.js';
 import { planRun } from '../run/outlook.js';
 import { resultsJson } from '../run/results.js';
 import { type RunResult, runExperiment } from '../run/run.js';
+import { clusterOf } from '../run/slurm-place.js';
 import type { CommandContext } from './context.js';
 import { formatPlan } from './dry-run.js';
 import {
@@ -29,6 +32,12 @@ interface Flags
       >
     >,
     MeasureFlags {
+  executor?: ClusterSettings['executor'];
+  partition?: string;
+  account?: string;
+  gpus?: number;
+  time?: string;
+  pollSeconds?: number;
   arch?: string[];
   epochs?: number;
   batchSize?: number;
@@ -60,6 +69,14 @@ export function addRun(program: Command, context: CommandContext): void {
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'of the training'))
     .addOption(fieldOption('--precision <name>', 'precision', 'of the training: float32 or bfloat16'))
     .addOption(fieldOption('--ranks <n>', 'ranks', 'processes that train one network together'))
+    .addOption(
+      clusterOption('--executor <name>', 'executor', 'where the steps are done: local, or slurm (default: local)'),
+    )
+    .addOption(clusterOption('--partition <name>', 'partition', 'of the cluster'))
+    .addOption(clusterOption('--account <name>', 'account', 'that the cluster charges'))
+    .addOption(clusterOption('--gpus <n>', 'gpus', 'for each step'))
+    .addOption(clusterOption('--time <limit>', 'time', 'for each step, as sbatch takes it'))
+    .addOption(clusterOption('--poll-seconds <n>', 'pollSeconds', 'between two looks at the queue (default: 10)'))
     .option('--dry-run', 'tell the steps, what is there, what is missing and what it costs; do nothing')
     .option('--no-measure', 'with --dry-run: without costs, which take some seconds for each architecture')
     .option('--update', 'put modes aside that were trained with other settings, and train them again');
@@ -76,6 +93,11 @@ Examples:
   $ mode-ensemble run experiments/cifar10-small.yaml --root ~/data --scores runs/cifar10-small/scores`,
     )
     .action((file: string, flags: Flags) => run(file, flags, context));
+}
+
+function clusterOption(flags: string, field: keyof typeof clusterFields, description: string): Option {
+  const option = new Option(flags, description);
+  return option.argParser((text: string) => checkText(clusterFields[field], text, option.long as string));
 }
 
 async function run(file: string, flags: Flags, context: CommandContext): Promise<void> {
@@ -133,7 +155,9 @@ function tellFailures({ failed, blocked }: Outcome, context: CommandContext): vo
  */
 export function override(experiment: Experiment, flags: Flags, tell: (message: string) => void = () => {}): Experiment {
   const { epochs, batchSize, precision, convention, scores: _scores, json: _json, update: _update, ...more } = flags;
-  const { dryRun: _dryRun, measure: _measure, ...rest } = more;
+  const { dryRun: _dryRun, measure: _measure, executor, partition, account, gpus, time, pollSeconds, ...rest } = more;
+  const ofCluster = given({ executor, partition, account, gpus, time, pollSeconds });
+  const cluster = Object.keys(ofCluster).length > 0 ? { ...clusterOf(experiment), ...ofCluster } : experiment.cluster;
   const { intervals: _intervals, intervalLevel: _level, intervalSeed: _seed, arch: archs, ...others } = rest;
   const ofTraining = given({ epochs, batchSize, precision });
   const train = { ...experiment.train, ...ofTraining };
@@ -145,7 +169,7 @@ export function override(experiment: Experiment, flags: Flags, tell: (message: s
     ...given({ width, checkpoints, seeds }),
     train: { ...model.train, ...ofTraining },
   }));
-  const whole = { ...experiment, ...given(others), train, evaluate, ...given({ models }) };
+  const whole = { ...experiment, ...given(others), train, evaluate, ...given({ models, cluster }) };
   const chosen = archs === undefined ? whole : only(whole, archs);
   return seeds === undefined ? chosen : withoutLost(chosen, seeds, tell);
 }

@@ -19,7 +19,7 @@ export interface Outlook {
 
 /** Something that happened to a task. */
 export interface TaskEvent {
-  event: 'begin' | 'done' | 'failed' | 'blocked' | 'stopped' | 'submitted';
+  event: 'begin' | 'done' | 'found' | 'failed' | 'blocked' | 'stopped' | 'submitted';
   step: string;
   key?: string | undefined;
   seconds?: number | undefined;

@@ -1,6 +1,7 @@
 /** The main job. */
-import type { Failure, Outcome, TaskEvent } from '../cluster/executor.js';
+import type { Assignment, Failure, Outcome, TaskEvent } from '../cluster/executor.js';
 import { runLocally } from '../cluster/local.js';
+import { runOnSlurm } from '../cluster/slurm.js';
 import { ConfigError } from '../config/errors.js';
 import { completeExperiment, expandModels, loadExperiment } from '../config/load.js';
 import type { Experiment, ExperimentInput } from '../config/schema.js';
@@ -15,6 +16,7 @@ import { Journal } from './journal.js';
 import { lockRun } from './lock.js';
 import { writeScores } from './results.js';
 import type { ChosenSets } from './sets.js';
+import { clusterOf, enterOutcomes, slurmPlace } from './slurm-place.js';
 import { checkModes, tellStale } from './stale.js';
 import { KINDS, lookAt } from './step-kinds.js';
 import { readKept } from './step-report.js';
@@ -77,10 +79,11 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
   const steps = makeGraph(models);
   await checkModes(work, steps, hooks.update ?? false);
   const journal = new Journal(folder.journal);
+  enterOutcomes(journal, folder);
   const done = await findDone(work, steps, journal);
   tellStale(work, steps, journal, done);
   const found = new Set(done.keys());
-  const outcome = await runLocally({
+  const assignment: Assignment<Step> = {
     tasks: steps,
     done: found,
     look: (step) => lookAt(work, step),
@@ -90,7 +93,13 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
       hooks.onTask?.(event);
     },
     signal: hooks.signal,
-  });
+  };
+  const cluster = clusterOf(complete);
+  const execute = {
+    local: () => runLocally(assignment),
+    slurm: () => runOnSlurm(assignment, slurmPlace(work, complete, cluster, where)),
+  };
+  const outcome = await execute[cluster.executor]();
   endWell(outcome, hooks);
   return resultOf(work, steps, found, hooks.scores);
 }

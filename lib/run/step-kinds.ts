@@ -14,6 +14,12 @@ export interface StepOutlook {
   isDone: boolean;
 }
 
+/** What a step asks of a machine: processes, and threads of each. */
+export interface StepShape {
+  ranks: number;
+  threads: number;
+}
+
 export interface StepKind {
   /** @throws ConfigError where the result of other settings is in the way */
   look(work: Work, step: Step): Promise<StepOutlook>;
@@ -36,4 +42,11 @@ export const KINDS: Readonly<Record<StepKindName, StepKind>> = {
 
 export function lookAt(work: Work, step: Step): Promise<StepOutlook> {
   return KINDS[step.kind].look(work, step);
+}
+
+export function shapeOf(work: Work, { kind, model = 0 }: Step): StepShape {
+  const { threads, ranks = 1 } = work.plan(model).experiment;
+  return kind === 'train' && ranks > 1
+    ? { ranks, threads: Math.max(1, Math.floor(threads / ranks)) }
+    : { ranks: 1, threads };
 }

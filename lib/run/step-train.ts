@@ -37,7 +37,11 @@ export async function trainOne(work: Work, { model, seed }: TrainStep, ranks?: R
   work.hooks.onStage?.(`train ${isAlone ? '' : `${arch.id} `}seed ${seed}`);
   const wanted = experiment.ranks ?? 1;
   if (!ranks && wanted > 1) await trainInRanks(work, model, seed, wanted);
-  else await trainMode({ ...work.training(model, seed), ranks }, work.hooks);
+  else {
+    const settings = work.training(model, seed);
+    const threads = Math.max(1, Math.floor(settings.threads / (ranks?.size ?? 1)));
+    await trainMode({ ...settings, threads, ranks }, work.hooks);
+  }
   work.trained.add(`${arch.id} ${seed}`);
 }
 
