@@ -31,7 +31,7 @@ export function slurmPlace(work: Work, experiment: Experiment, settings: Cluster
     shapeOf: (task) => shapeOf(work, task as Step),
     command: [process.execPath, PROGRAM, 'step'],
     // A job must do what this process was asked for, whatever becomes of the file.
-    content: { where, experiment: { ...experiment, run }, folder: process.cwd() },
+    content: { where, experiment },
     id: `mode-ensemble-${hash}`,
     onLog: (message) => work.hooks.onLog?.({ type: 'log', level: 'info', message }),
     onQueue: (waiting, running) => {

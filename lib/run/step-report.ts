@@ -45,7 +45,10 @@ async function reportKey(work: Work): Promise<string | undefined> {
     if (key === undefined) return undefined;
     const nothing = { skipped: {}, skippedImages: {} };
     // Through JSON, which leaves out what is undefined.
-    keys.push(key, JSON.parse(JSON.stringify(await describeRun(work, model, nothing))));
+    const record = await describeRun(work, model, nothing);
+    // Where and how it is done is no part of it.
+    const { run: _run, cluster: _cluster, ...experiment } = record.experiment;
+    keys.push(key, JSON.parse(JSON.stringify({ ...record, experiment })));
   }
   return canonicalHash({ what: 'report', version: VERSION, keys });
 }
