@@ -4,13 +4,14 @@ import { checkText } from '../config/check.js';
 import { type ClusterSettings, clusterFields } from '../config/cluster.js';
 import { ConfigError } from '../config/errors.js';
 import { loadExperiment } from '../config/load.js';
-import type { Experiment } from '../config/schema.js';
+import { type Experiment, fields } from '../config/schema.js';
 import { suggestion } from '../config/suggest.js';
 import { formatTables } from '../report/tables.js';
 import { planRun } from '../run/outlook.js';
 import { resultsJson } from '../run/results.js';
 import { type RunResult, runExperiment } from '../run/run.js';
 import { clusterOf } from '../run/slurm-place.js';
+import { verifyRun } from '../run/verify-run.js';
 import type { CommandContext } from './context.js';
 import { formatPlan } from './dry-run.js';
 import {
@@ -23,6 +24,7 @@ import {
   type MeasureFlags,
 } from './options.js';
 import { duration } from './progress.js';
+import { formatTable } from './table.js';
 
 interface Flags
   extends Partial<
@@ -45,6 +47,7 @@ interface Flags
   scores?: string;
   update?: true;
   dryRun?: true;
+  verify?: number | true;
   measure?: boolean;
   json?: true;
 }
@@ -79,6 +82,11 @@ export function addRun(program: Command, context: CommandContext): void {
     .addOption(clusterOption('--poll-seconds <n>', 'pollSeconds', 'between two looks at the queue (default: 10)'))
     .option('--dry-run', 'tell the steps, what is there, what is missing and what it costs; do nothing')
     .option('--no-measure', 'with --dry-run: without costs, which take some seconds for each architecture')
+    .option(
+      '--verify [cells]',
+      'make some cells of finished results again, drawn at random, and compare (default: 3)',
+      (text) => checkText(fields.k, text, '--verify'),
+    )
     .option('--update', 'put modes aside that were trained with other settings, and train them again');
   addMeasureOptions(addMachineOptions(command))
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
@@ -108,6 +116,7 @@ async function run(file: string, flags: Flags, context: CommandContext): Promise
     else context.print(formatPlan(plan));
     return;
   }
+  if (flags.verify !== undefined) return verify(experiment, flags, { file, context });
   context.kept = experiment.run;
   const began = Date.now();
   const { scores, update } = flags;
@@ -115,6 +124,24 @@ async function run(file: string, flags: Flags, context: CommandContext): Promise
   const result = await runExperiment(experiment, { ...context.hooks, where: file, scores, update, onFailed });
   if (flags.json) printJson(result, context);
   else printText(result, (Date.now() - began) / 1000, context);
+}
+
+/** Made again and compared; the exit code is 1 where one differs. */
+async function verify(
+  experiment: Experiment,
+  { verify: wanted, json }: Flags,
+  { file, context }: { file: string; context: CommandContext },
+): Promise<void> {
+  const cells = wanted === true ? undefined : wanted;
+  const result = await verifyRun(experiment, { ...context.hooks, where: file, cells });
+  if (result.cells.some(({ isEqual }) => !isEqual)) process.exitCode = 1;
+  if (json) return context.printJson(result);
+  const rows = result.cells.map(({ arch, out, detector, members, difference, metric, isEqual }) => {
+    const words = difference === 0 ? 'the same' : `${metric} differs by ${difference.toExponential(1)}`;
+    return [arch, out, detector, members, isEqual ? words : `NOT the same: ${words}`];
+  });
+  context.print(formatTable(['architecture', 'OoD', 'detector', 'members', 'made again'], rows));
+  context.print(`\n${result.cells.length} of ${result.of} cells were made again.`);
 }
 
 function printJson(result: RunResult, context: CommandContext): void {
@@ -155,7 +182,18 @@ function tellFailures({ failed, blocked }: Outcome, context: CommandContext): vo
  */
 export function override(experiment: Experiment, flags: Flags, tell: (message: string) => void = () => {}): Experiment {
   const { epochs, batchSize, precision, convention, scores: _scores, json: _json, update: _update, ...more } = flags;
-  const { dryRun: _dryRun, measure: _measure, executor, partition, account, gpus, time, pollSeconds, ...rest } = more;
+  const {
+    dryRun: _dryRun,
+    measure: _measure,
+    verify: _verify,
+    executor,
+    partition,
+    account,
+    gpus,
+    time,
+    pollSeconds,
+    ...rest
+  } = more;
   const ofCluster = given({ executor, partition, account, gpus, time, pollSeconds });
   const cluster = Object.keys(ofCluster).length > 0 ? { ...clusterOf(experiment), ...ofCluster } : experiment.cluster;
   const { intervals: _intervals, intervalLevel: _level, intervalSeed: _seed, arch: archs, ...others } = rest;

@@ -199,7 +199,7 @@ function fingerprintOf({ fingerprint, skipBadImages }: DataSet): string {
 }
 
 /** Networks that see the same pixels go together. */
-function byTransform(files: readonly Wanted[]): Wanted[][] {
+export function byTransform(files: readonly Wanted[]): Wanted[][] {
   const groups = new Map<string, Wanted[]>();
   for (const file of files) {
     const text = canonicalJson({ ...file.member.transform });
