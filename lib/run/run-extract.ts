@@ -22,6 +22,7 @@ import {
   suiteOf,
 } from './run-checkpoints.js';
 import { partOf, tellIncomplete } from './sets.js';
+import { extractShards, type Shard, type ShardResult } from './shards.js';
 import type { PassFiles } from './types.js';
 import { usableDetectors } from './usable-detectors.js';
 
@@ -30,6 +31,8 @@ export interface ExtractCheckpointsSettings extends Omit<OodSettings, 'ensembles
   passes?: readonly Pass[] | undefined;
   /** A folder in which each file gets a second name: `<to>/<data set>/<member>/<pass>.safetensors`. */
   to?: string | undefined;
+  /** One part of each set alone; the last part that is made brings all of them together. */
+  shard?: Shard | undefined;
 }
 
 /** One feature file. */
@@ -56,6 +59,8 @@ export interface ExtractedCheckpoints extends SkippedImages {
   /** The feature store. */
   features: string;
   files: ExtractedFile[];
+  /** What became of the part that was asked for. */
+  shard?: ShardResult | undefined;
 }
 
 /**
@@ -94,6 +99,9 @@ export async function extractCheckpoints(
       out.push(set);
     }
     const extraction = extractSettings(settings, modes, { train, test, out }, passes);
+    const { shard } = settings;
+    const parts = shard && (await extractShards(extraction, shard, hooks));
+    if (parts && parts.waiting > 0) return { features, files: [], skipped: {}, skippedImages: {}, shard: parts };
     const extracted = await extractFeatures(extraction, hooks);
     const { members, madePaths, skipped, skippedImages } = extracted;
     const made = new Set(madePaths);
@@ -111,7 +119,7 @@ export async function extractCheckpoints(
     await add(test, 'test', (index) => member(index).test);
     for (const set of out) await add(set, 'out', (index) => member(index).out[set.name] ?? {});
     if (to !== undefined) await linkFiles(to, files, nameField(settings, 'to'));
-    return { features, files, skipped, skippedImages };
+    return { features, files, skipped, skippedImages, ...(parts && { shard: parts }) };
   } finally {
     for (const set of opened) set.dispose();
   }

@@ -209,7 +209,9 @@ async function fromRun<Settings extends SharedSettings>(settings: Settings): Pro
   });
   let experiment: Partial<Pick<SharedSettings, 'in' | 'out' | 'suite' | 'root'>> | undefined;
   try {
-    experiment = JSON.parse(text).experiment;
+    const record = JSON.parse(text);
+    // All architectures of a run have the same data.
+    experiment = (record.archs ? Object.values<typeof record>(record.archs)[0] : record).experiment;
   } catch {
     experiment = undefined;
   }
