@@ -32,7 +32,6 @@ test('the least experiment is completed with the recipe of the paper', () => {
     out: ['builtin:blends'],
     arch: 'R18',
     seeds: [1, 2],
-    device: 'auto',
     train: {
       recipe: 'cifar10',
       epochs: 150,
@@ -87,6 +86,7 @@ test('the least experiment is completed with the recipe of the paper', () => {
       fusion: 'paper',
     },
     skipBadImages: false,
+    device: 'auto',
     threads: availableParallelism(),
     workers: 2,
   });

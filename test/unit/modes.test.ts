@@ -106,6 +106,7 @@ test('native code gets every setting under its own name', async () => {
     resume: '',
     reportSteps: 50,
     precision: 'float32',
+    device: 'cpu',
     threads: 2,
     workers: 1,
   });
