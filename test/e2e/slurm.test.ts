@@ -63,7 +63,7 @@ async function until(isThere: () => boolean, what: string): Promise<void> {
     if (isThere()) return;
     await sleep(100);
   }
-  assert.fail(`${what} was waited for a minute`);
+  assert.fail(`${what} was waited for a minute; the queue:\n${slurmSays('squeue', '--array')}`);
 }
 
 describe('slurm', { skip }, () => {
