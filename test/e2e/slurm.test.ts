@@ -63,7 +63,7 @@ async function until(isThere: () => boolean, what: string): Promise<void> {
     if (isThere()) return;
     await sleep(100);
   }
-  assert.fail(`${what} was waited for a minute`);
+  assert.fail(`${what} was waited for a minute; the queue:\n${slurmSays('squeue', '--array')}`);
 }
 
 describe('slurm', { skip }, () => {
@@ -138,7 +138,7 @@ describe('slurm', { skip }, () => {
   });
 
   it('hands in again what ran out of time, and what was put back into the queue goes on by itself', async () => {
-    const file = experiment('requeued', { seeds: [7], epochs: 60 });
+    const file = experiment('requeued', { seeds: [7, 8], epochs: 60 });
     const child = spawn(process.execPath, [bin, 'run', file, '--executor', 'slurm'], { cwd: folder, env: slurm.env });
     let said = '';
     child.stderr.on('data', (chunk) => {
