@@ -61,7 +61,6 @@ export {
   makeLandscape,
   type OodLabels,
   type SurfaceKind,
-  type SurfaceMember,
 } from './landscape/landscape.js';
 export type { LandscapeHooks } from './landscape/points.js';
 export type { LandscapeResult, SurfaceSummary } from './landscape/surface-files.js';

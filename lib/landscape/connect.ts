@@ -13,12 +13,13 @@ import { archOptions } from '../modes/arch.js';
 import { weightsHash } from '../modes/find.js';
 import { inspectCheckpoint } from '../modes/inspect.js';
 import { augmentOptions, recipeOptions } from '../modes/job-settings.js';
+import type { Member } from '../modes/member.js';
 import { writeMetadata } from '../modes/metadata.js';
 import type { Addon, CurveKind, Precision } from '../native/contract.js';
 import { startJob } from '../native/job.js';
 import { curveCoefficients, places } from './geometry.js';
 import { writeIndex } from './index-file.js';
-import { chooseLabels, type OodLabels, requireAlike, type SurfaceMember } from './landscape.js';
+import { chooseLabels, type OodLabels, requireAlike } from './landscape.js';
 import { drawLines, type LinePanel } from './line-figure.js';
 import { pointLevels } from './order.js';
 import {
@@ -32,29 +33,18 @@ import {
 import { encodeNumbers } from './safetensors.js';
 import { describeGaps, describeSets, gapsIn } from './words.js';
 
-export interface ConnectSettings {
+export interface ConnectSettings extends Omit<PointSettings, 'sets'> {
   /** The two ends. */
-  members: readonly SurfaceMember[];
+  members: readonly Member[];
   sets: { train: DataSet; test: DataSet; out: readonly DataSet[] };
   curve: CurveKind;
   /** How the bend is trained. */
   train: TrainSettings;
   /** Points along each path. */
   points: number;
-  /** Of each set, picked at random; 0: all. */
-  images: number;
   /** Of training data, for normalisation's statistics at each point; 0: all. */
   statisticsImages: number;
   labels: OodLabels;
-  seed: number;
-  batchSize: number;
-  /** In which points are evaluated. */
-  precision: Precision;
-  memory: number;
-  threads: number;
-  workers: number;
-  folder: string;
-  addon: Addon;
   nameField?: ((field: string) => string) | undefined;
 }
 
@@ -125,7 +115,7 @@ export async function connectModes(settings: ConnectSettings, hooks: LandscapeHo
 /** The trained bend, or what was begun of it, or a new one. */
 async function findBend(settings: ConnectSettings, hooks: LandscapeHooks): Promise<{ path: string; isNew: boolean }> {
   const { members, sets, curve, seed, folder, threads, workers, addon, memory } = settings;
-  const [first, second] = members as [SurfaceMember, SurfaceMember];
+  const [first, second] = members as [Member, Member];
   const { recipe, saving } = splitSettings(settings.train);
   const { dropout = first.arch.dropout, ...rest } = recipe;
   const arch = archOptions({ ...first.arch, dropout }, first.classes);
@@ -179,7 +169,7 @@ async function curveKey(file: string, addon: Addon, hooks: LandscapeHooks): Prom
 
 async function pathsOf(settings: ConnectSettings, bend: string, hooks: LandscapeHooks): Promise<Path[]> {
   const { members, points, curve, train } = settings;
-  const [first, second] = members as [SurfaceMember, SurfaceMember];
+  const [first, second] = members as [Member, Member];
   const along = places({ count: points, from: 0, to: 1 });
   const shared = {
     arch: archOptions(first.arch, first.classes),
@@ -310,7 +300,7 @@ export function summarise(
 }
 
 function draw(
-  members: readonly SurfaceMember[],
+  members: readonly Member[],
   sets: readonly PointSet[],
   paths: readonly Path[],
   points: readonly Points[],

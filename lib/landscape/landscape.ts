@@ -5,6 +5,7 @@ import { writeFileAtomic } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import type { DataSet } from '../data/open.js';
 import { archOptions, type ModeArch } from '../modes/arch.js';
+import type { Member } from '../modes/member.js';
 import type { Addon, AugmentOptions, LabelRule, Precision, TransformOptions } from '../native/contract.js';
 import { startJob } from '../native/job.js';
 import { gridGeometry, planeGeometry, profileGeometry } from './geometry.js';
@@ -18,54 +19,31 @@ import {
 } from './points.js';
 import { drawSurfaces, KINDS, type LandscapeResult, type Surface, writeSurfaces } from './surface-files.js';
 
-/** A mode whose surface is wanted. */
-export interface SurfaceMember {
-  name: string;
-  checkpoint: string;
-  weightsHash: string;
-  arch: ModeArch;
-  transform: TransformOptions;
-  /** Outputs of the network. */
-  classes: number;
-}
-
 /** `grid`: two directions; `profile`: the first of them; `plane`: through three modes. */
 export type SurfaceKind = 'grid' | 'profile' | 'plane';
 
 /** `auto`: own labels where an OoD set has as many classes, else the mode's prediction. */
 export type OodLabels = LabelRule | 'auto';
 
-export interface LandscapeSettings {
+export interface LandscapeSettings extends Omit<PointSettings, 'sets'> {
   kind: SurfaceKind;
-  members: readonly SurfaceMember[];
+  members: readonly Member[];
   /** `train` only for a plane. */
   sets: { test: DataSet; out: readonly DataSet[]; train?: DataSet | undefined };
   /** Points on each axis. */
   grid: number;
   /** From −range to range; of a plane the margin around the modes, as a share of their extent. */
   range: number;
-  /** Of each set, picked at random; 0: all. */
-  images: number;
   labels: OodLabels;
-  seed: number;
   /** Of training data, for normalisation's statistics at each point of a plane; 0: all. */
   statisticsImages: number;
   augment: AugmentOptions | null;
-  batchSize: number;
-  precision: Precision;
-  /** Bytes that held images may take. */
-  memory: number;
-  threads: number;
-  workers: number;
-  /** Where everything goes. */
-  folder: string;
   /** The figure is written as levels of points complete. */
   refresh?: boolean | undefined;
   /** Files that are there of the same points are not written again. */
   keepSame?: boolean | undefined;
   /** Directions are written too. */
   saveDirections?: boolean | undefined;
-  addon: Addon;
   /** What errors call a field. */
   nameField?: ((field: string) => string) | undefined;
 }
@@ -161,7 +139,7 @@ async function planeOf(settings: LandscapeSettings, hooks: LandscapeHooks): Prom
     throw new ConfigError(`${nameField('plane')}: expected three modes, found ${members.length}`);
   }
   requireAlike(members);
-  const [first] = members as [SurfaceMember];
+  const [first] = members as [Member];
   const arch = archOptions(first.arch, first.classes);
   const checkpoints = members.map(({ checkpoint }) => checkpoint);
   const products = await startJob((sink) => addon.weightProducts({ arch, checkpoints }, sink), hooks).done;
@@ -183,8 +161,8 @@ async function planeOf(settings: LandscapeSettings, hooks: LandscapeHooks): Prom
 }
 
 /** Weights are only summed where they mean the same. @throws ModeEnsembleError E_CHECKPOINT */
-export function requireAlike(members: readonly SurfaceMember[]): void {
-  const [first, ...others] = members as [SurfaceMember, ...SurfaceMember[]];
+export function requireAlike(members: readonly Member[]): void {
+  const [first, ...others] = members as [Member, ...Member[]];
   for (const { checkpoint, arch, classes, transform } of others) {
     const fail = (expected: string, found: string) =>
       new ModeEnsembleError(

@@ -42,12 +42,13 @@ export interface PointSettings {
   images: number;
   seed: number;
   batchSize: number;
+  /** In which points are evaluated. */
   precision: Precision;
   /** Bytes that held images may take. */
   memory: number;
   threads: number;
   workers: number;
-  /** Where points are kept. */
+  /** Where everything goes; points, to be taken up again, into `points` there. */
   folder: string;
   addon: Addon;
 }

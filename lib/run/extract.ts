@@ -6,6 +6,7 @@ import { EXTRACTOR_VERSION, featureKey, featureMetadata } from '../features/key.
 import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
 import { archOptions, type ModeArch, SCRIPT } from '../modes/arch.js';
+import type { Member } from '../modes/member.js';
 import type {
   Addon,
   ExtractMember,
@@ -26,17 +27,7 @@ export interface StageHooks extends JobHooks {
 }
 
 /** A mode whose features are wanted. */
-export interface ExtractedMember {
-  /** The mode's seed, or the name of its checkpoint. */
-  name: string;
-  checkpoint: string;
-  /** SHA-256 (hex) of the checkpoint. */
-  weightsHash: string;
-  arch: ModeArch;
-  transform: TransformOptions;
-  /** Outputs of the network. */
-  classes: number;
-}
+export type ExtractedMember = Member;
 
 export interface FeatureSets {
   /** In-distribution training data; only where a detector learns from it. */

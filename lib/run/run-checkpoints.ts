@@ -27,6 +27,7 @@ import {
 } from './experiment.js';
 import { type ExtractSettings, extractFeatures, type StageHooks, servicesOf } from './extract.js';
 import { networksOf } from './networks.js';
+import { openTogether } from './opened.js';
 import type { SkippedImages } from './results.js';
 import {
   type ChosenSet,
@@ -143,40 +144,25 @@ export async function evaluateOod(
   const suite = suiteOf(sets, modes);
   const chosen = { asked: choose(suite), suite, ensembles, fusion, ownTrain, where };
   const detectors = usableDetectors(chosen, modes.members, sets, heard);
-  const opened: DataSet[] = [];
-  const keep = (set: DataSet) => {
-    opened.push(set);
-    return set;
-  };
-  try {
-    const test = keep(await openTest(settings, sets, heard));
-    const train = needsTrainFeatures(detectors) ? keep(await openTrain(settings, sets, heard)) : undefined;
-    const out: DataSet[] = [];
-    for (const one of sets.out) {
-      const set = keep(await openData(one.spec, opening(settings, one, heard)));
-      tellIncomplete(partOf(sets, one), set, heard);
-      out.push(set);
-    }
-    tellUnlabelled(modes, test, heard);
-    const extraction = extractSettings(settings, modes, { train, test, out }, passesOf(detectors));
-    const networks = networksOf(
-      { ...extraction, tuned: settings.tuned, tunedWhere: nameField(settings, 'tuned') },
-      heard,
-    );
-    const beside = besideOf(detectors, networks, heard);
-    const { members, skipped, skippedImages } = await extractFeatures({ ...extraction, beside }, heard);
-    hooks.onStage?.('evaluate');
-    const { threads, convention, intervals } = settings;
-    const about = { in: test.name, classes: test.classes.length, threads, convention, intervals };
-    const input = { ...about, members, ensembles, fusion, detectors };
-    const together = togetherOf(extraction, hooks);
-    const services = { ...servicesOf(settings.addon ?? getAddon()), together, networks };
-    const evaluation = await evaluate(input, hooks, services);
-    evaluation.warnings.unshift(...warnings);
-    return { evaluation, skipped, skippedImages };
-  } finally {
-    for (const set of opened) set.dispose();
-  }
+  using opened = await openDataSets(settings, sets, needsTrainFeatures(detectors), heard);
+  const { test } = opened;
+  tellUnlabelled(modes, test, heard);
+  const extraction = extractSettings(settings, modes, opened, passesOf(detectors));
+  const networks = networksOf(
+    { ...extraction, tuned: settings.tuned, tunedWhere: nameField(settings, 'tuned') },
+    heard,
+  );
+  const beside = besideOf(detectors, networks, heard);
+  const { members, skipped, skippedImages } = await extractFeatures({ ...extraction, beside }, heard);
+  hooks.onStage?.('evaluate');
+  const { threads, convention, intervals } = settings;
+  const about = { in: test.name, classes: test.classes.length, threads, convention, intervals };
+  const input = { ...about, members, ensembles, fusion, detectors };
+  const together = togetherOf(extraction, hooks);
+  const services = { ...servicesOf(settings.addon ?? getAddon()), together, networks };
+  const evaluation = await evaluate(input, hooks, services);
+  evaluation.warnings.unshift(...warnings);
+  return { evaluation, skipped, skippedImages };
 }
 
 /** Looks names up, opens the checkpoints, and makes sure that features can be written; no data set is opened yet. */
@@ -240,6 +226,33 @@ export async function openTrain(
   const set = await openData({ ...spec, split: 'train' }, opening(settings, sets.in, hooks));
   tellIncomplete(sets.suite?.train, set, hooks);
   return set;
+}
+
+/** The data sets of an evaluation; disposing of it disposes of them. */
+export interface OpenedSets extends Disposable {
+  test: DataSet;
+  train: DataSet | undefined;
+  out: DataSet[];
+}
+
+/** Opens all of them, or, where one cannot be opened, leaves none open. @throws ModeEnsembleError as openData */
+export async function openDataSets(
+  settings: CheckpointSettings & Pick<OodSettings, 'train'>,
+  sets: ChosenSets,
+  needsTrain: boolean,
+  hooks: StageHooks,
+): Promise<OpenedSets> {
+  return openTogether(async (keep) => {
+    const test = keep(await openTest(settings, sets, hooks));
+    const train = needsTrain ? keep(await openTrain(settings, sets, hooks)) : undefined;
+    const out: DataSet[] = [];
+    for (const one of sets.out) {
+      const set = keep(await openData(one.spec, opening(settings, one, hooks)));
+      tellIncomplete(partOf(sets, one), set, hooks);
+      out.push(set);
+    }
+    return { test, train, out };
+  });
 }
 
 export function extractSettings(

@@ -5,23 +5,12 @@ import { ConfigError } from '../config/errors.js';
 import { linkFileAtomic } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import type { DataSet } from '../data/open.js';
-import { openData } from '../data/open.js';
 import { distinctPasses, formatPassId, type Pass, PLAIN } from '../features/pass.js';
 import { FeatureFile } from '../features/store.js';
 import { chooseDetectors, needsTrainFeatures, passesOf } from './experiment.js';
 import { extractFeatures, type StageHooks } from './extract.js';
 import { fileName, type SkippedImages } from './results.js';
-import {
-  extractSettings,
-  nameField,
-  type OodSettings,
-  opening,
-  openTest,
-  openTrain,
-  prepare,
-  suiteOf,
-} from './run-checkpoints.js';
-import { partOf, tellIncomplete } from './sets.js';
+import { extractSettings, nameField, type OodSettings, openDataSets, prepare, suiteOf } from './run-checkpoints.js';
 import { extractShards, type Shard, type ShardResult } from './shards.js';
 import type { PassFiles } from './types.js';
 import { usableDetectors } from './usable-detectors.js';
@@ -83,46 +72,31 @@ export async function extractCheckpoints(
   const wish = { asked: choose(suiteDefaults), suite: suiteDefaults, ensembles: [], fusion: 'paper' as const };
   const detectors = asked ? usableDetectors({ ...wish, ownTrain: trainSpec, where }, modes.members, sets, hooks) : [];
   const passes = passesToMake(settings.passes, asked ? passesOf(detectors) : undefined);
-  const opened: DataSet[] = [];
-  const keep = (set: DataSet) => {
-    opened.push(set);
-    return set;
-  };
-  try {
-    const test = keep(await openTest(settings, sets, hooks));
-    const needsTrain = trainSpec !== undefined || needsTrainFeatures(detectors);
-    const train = needsTrain ? keep(await openTrain(whole, sets, hooks)) : undefined;
-    const out: DataSet[] = [];
-    for (const one of sets.out) {
-      const set = keep(await openData(one.spec, opening(settings, one, hooks)));
-      tellIncomplete(partOf(sets, one), set, hooks);
-      out.push(set);
-    }
-    const extraction = extractSettings(settings, modes, { train, test, out }, passes);
-    const { shard } = settings;
-    const parts = shard && (await extractShards(extraction, shard, hooks));
-    if (parts && parts.waiting > 0) return { features, files: [], skipped: {}, skippedImages: {}, shard: parts };
-    const extracted = await extractFeatures(extraction, hooks);
-    const { members, madePaths, skipped, skippedImages } = extracted;
-    const made = new Set(madePaths);
-    const files: ExtractedFile[] = [];
-    const add = async (set: DataSet, part: ExtractedFile['part'], filesOf: (member: number) => PassFiles) => {
-      for (const [index, { name, arch }] of members.entries()) {
-        for (const [id, path] of Object.entries(filesOf(index))) {
-          const place = { set: set.name, part, member: name, arch, pass: formatPassId(id) };
-          files.push({ ...place, ...(await describeFile(path)), isNew: made.has(path) });
-        }
+  const needsTrain = trainSpec !== undefined || needsTrainFeatures(detectors);
+  using opened = await openDataSets(whole, sets, needsTrain, hooks);
+  const { train, test, out } = opened;
+  const extraction = extractSettings(settings, modes, opened, passes);
+  const { shard } = settings;
+  const parts = shard && (await extractShards(extraction, shard, hooks));
+  if (parts && parts.waiting > 0) return { features, files: [], skipped: {}, skippedImages: {}, shard: parts };
+  const extracted = await extractFeatures(extraction, hooks);
+  const { members, madePaths, skipped, skippedImages } = extracted;
+  const made = new Set(madePaths);
+  const files: ExtractedFile[] = [];
+  const add = async (set: DataSet, part: ExtractedFile['part'], filesOf: (member: number) => PassFiles) => {
+    for (const [index, { name, arch }] of members.entries()) {
+      for (const [id, path] of Object.entries(filesOf(index))) {
+        const place = { set: set.name, part, member: name, arch, pass: formatPassId(id) };
+        files.push({ ...place, ...(await describeFile(path)), isNew: made.has(path) });
       }
-    };
-    const member = (index: number) => members[index] as (typeof members)[number];
-    if (train) await add(train, 'train', (index) => member(index).train ?? {});
-    await add(test, 'test', (index) => member(index).test);
-    for (const set of out) await add(set, 'out', (index) => member(index).out[set.name] ?? {});
-    if (to !== undefined) await linkFiles(to, files, nameField(settings, 'to'));
-    return { features, files, skipped, skippedImages, ...(parts && { shard: parts }) };
-  } finally {
-    for (const set of opened) set.dispose();
-  }
+    }
+  };
+  const member = (index: number) => members[index] as (typeof members)[number];
+  if (train) await add(train, 'train', (index) => member(index).train ?? {});
+  await add(test, 'test', (index) => member(index).test);
+  for (const set of out) await add(set, 'out', (index) => member(index).out[set.name] ?? {});
+  if (to !== undefined) await linkFiles(to, files, nameField(settings, 'to'));
+  return { features, files, skipped, skippedImages, ...(parts && { shard: parts }) };
 }
 
 function passesToMake(given: readonly Pass[] | undefined, read: readonly Pass[] | undefined): Pass[] {

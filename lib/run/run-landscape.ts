@@ -7,18 +7,13 @@ import { ConfigError } from '../config/errors.js';
 import { ioError } from '../config/files.js';
 import type { LandscapeSection } from '../config/landscape-schema.js';
 import { RECIPES, type Recipe, type TrainSettings } from '../config/recipes.js';
-import { type DataSet, openData } from '../data/open.js';
+import type { DataSet } from '../data/open.js';
 import { type ConnectResult, type ConnectSettings, connectModes } from '../landscape/connect.js';
-import {
-  type LandscapeSettings,
-  makeLandscape,
-  type OodLabels,
-  type SurfaceKind,
-  type SurfaceMember,
-} from '../landscape/landscape.js';
+import { type LandscapeSettings, makeLandscape, type OodLabels, type SurfaceKind } from '../landscape/landscape.js';
 import type { LandscapeResult } from '../landscape/surface-files.js';
 import { checkpointIn, readCheckpoint } from '../modes/find.js';
 import { augmentOptions } from '../modes/job-settings.js';
+import type { Member } from '../modes/member.js';
 import type { Addon, CurveKind, Precision } from '../native/contract.js';
 import { getAddon } from '../native/load.js';
 import type { Plan } from './experiment.js';
@@ -27,12 +22,10 @@ import {
   type CheckpointSettings,
   nameField,
   type OodSettings,
-  opening,
-  openTest,
-  openTrain,
+  type OpenedSets,
+  openDataSets,
   prepare,
 } from './run-checkpoints.js';
-import { partOf, tellIncomplete } from './sets.js';
 
 /** What surfaces and curves share. */
 interface SharedSettings
@@ -85,7 +78,7 @@ export async function landscapeOf(settings: SurfaceRunSettings, hooks: StageHook
   const needsTrain = kind === 'plane' && estimateStatistics;
   return withSets(settings, 'landscape', needsTrain, hooks, async ({ members, sets, folder, addon }) => {
     const { images, labels, seed, statisticsImages, memory, threads, workers } = settings;
-    const recipe = needsTrain ? await recipeOf(members[0] as SurfaceMember, addon, hooks) : undefined;
+    const recipe = needsTrain ? await recipeOf(members[0] as Member, addon, hooks) : undefined;
     const own: LandscapeSettings = {
       ...{ kind, members, sets, grid, range, images, labels, seed, statisticsImages, batchSize, precision },
       ...{ memory, threads, workers, folder, refresh, saveDirections, addon },
@@ -131,15 +124,15 @@ export async function connectionOf(settings: CurveRunSettings, hooks: StageHooks
 }
 
 /** The recipe with which a mode of ours was trained. */
-async function recipeOf(member: SurfaceMember, addon: Addon, hooks: StageHooks): Promise<Recipe | undefined> {
+async function recipeOf(member: Member, addon: Addon, hooks: StageHooks): Promise<Recipe | undefined> {
   const found = await readCheckpoint(member.checkpoint, addon, { signal: hooks.signal });
   const settings = found?.settings as { train?: Recipe } | undefined;
   return settings?.train;
 }
 
 interface Ready {
-  members: SurfaceMember[];
-  sets: { test: DataSet; out: DataSet[]; train: DataSet | undefined };
+  members: Member[];
+  sets: OpenedSets;
   folder: string;
   addon: Addon;
 }
@@ -157,32 +150,16 @@ async function withSets<Result>(
   const folder = settings.output ?? join(settings.run ?? 'runs', name);
   const own = checkpointSettings(settings, settings.checkpoints ?? [], folder);
   const { sets: chosen, modes } = await prepare(own, true, hooks);
-  const opened: DataSet[] = [];
-  const keep = (set: DataSet) => {
-    opened.push(set);
-    return set;
-  };
-  try {
-    const test = keep(await openTest(own, chosen, hooks));
-    const train = needsTrain ? keep(await openTrain(own, chosen, hooks)) : undefined;
-    const out: DataSet[] = [];
-    for (const one of chosen.out) {
-      const set = keep(await openData(one.spec, opening(own, one, hooks)));
-      tellIncomplete(partOf(chosen, one), set, hooks);
-      out.push(set);
+  using sets = await openDataSets(own, chosen, needsTrain, hooks);
+  const members = modes.members.map((member): Member => {
+    if (!member.hasStages) {
+      throw new ConfigError(
+        `${member.checkpoint}: expected a network whose weights are known, found a TorchScript module`,
+      );
     }
-    const members = modes.members.map((member): SurfaceMember => {
-      if (!member.hasStages) {
-        throw new ConfigError(
-          `${member.checkpoint}: expected a network whose weights are known, found a TorchScript module`,
-        );
-      }
-      return { ...member, classes: member.classes ?? test.classes.length };
-    });
-    return await make({ members, sets: { test, out, train }, folder, addon });
-  } finally {
-    for (const set of opened) set.dispose();
-  }
+    return { ...member, classes: member.classes ?? sets.test.classes.length };
+  });
+  return await make({ members, sets, folder, addon });
 }
 
 function checkpointSettings(

@@ -7,6 +7,7 @@ import type { Addon } from '../native/contract.js';
 import type { Plan } from './experiment.js';
 import type { StageHooks } from './extract.js';
 import type { SetPlace } from './graph.js';
+import { openTogether } from './opened.js';
 import { type ChosenSet, partOf, tellIncomplete, tellMissing } from './sets.js';
 
 export interface RunSets extends Disposable {
@@ -23,27 +24,19 @@ export async function openRunSets(plan: Plan, addon: Addon, hooks: StageHooks): 
   tellMissing(sets, hooks);
   const { signal, onProgress, onLog } = hooks;
   const shared = { signal, onProgress, onLog, skipBadImages, threads, addon };
-  const opened: DataSet[] = [];
-  const dispose = () => {
-    for (const set of opened) set.dispose();
-  };
-  const open = async ({ spec, where, root }: ChosenSet, part: FoundSet | undefined, split?: Split) => {
-    const set = await openData(spec, { ...shared, where, root, split });
-    opened.push(set);
-    tellIncomplete(part, set, hooks);
-    return set;
-  };
-  try {
+  return openTogether(async (keep) => {
+    const open = async ({ spec, where, root }: ChosenSet, part: FoundSet | undefined, split?: Split) => {
+      const set = keep(await openData(spec, { ...shared, where, root, split }));
+      tellIncomplete(part, set, hooks);
+      return set;
+    };
     const train = await open(sets.in, sets.suite?.train, 'train');
     const test = await open(sets.in, sets.suite?.test, 'test');
     requireSameClasses(train, test);
     const out: DataSet[] = [];
     for (const one of sets.out) out.push(await open(one, partOf(sets, one)));
-    return { train, test, out, [Symbol.dispose]: dispose };
-  } catch (error) {
-    dispose();
-    throw error;
-  }
+    return { train, test, out };
+  });
 }
 
 export function setAt(sets: RunSets, { part, name }: SetPlace): DataSet {

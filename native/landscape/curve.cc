@@ -11,6 +11,7 @@
 #include "runtime/device.h"
 #include "runtime/memory.h"
 #include "runtime/random.h"
+#include "train/check.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -227,14 +228,7 @@ void check(const CurveOptions& options) {
   if (training.batchSize < 1)
     fail("batchSize: expected at least 1, found " + std::to_string(training.batchSize) + ".");
   curve_coefficients(options.kind, 0);
-  const auto& reader = *training.train->reader;
-  for (int64_t i = 0; i < reader.size(); ++i) {
-    const int64_t label = reader.label(i);
-    if (label < 0 || label >= training.arch.classes)
-      throw Error(ErrorCode::data, reader.name(i) + ": expected a label from 0 to " +
-                                       std::to_string(training.arch.classes - 1) + ", found " +
-                                       std::to_string(label) + ".");
-  }
+  check_labels(*training.train->reader, training.arch.classes);
 }
 
 }  // namespace

@@ -21,14 +21,16 @@ void check_training(const TrainOptions& options) {
     fail("warmupEpochs, cooldownEpochs: expected no more warm-up than the " + std::to_string(options.epochs) +
          " epochs and less cool-down, found " + std::to_string(options.schedule.warmupEpochs) + " and " +
          std::to_string(options.schedule.cooldownEpochs) + ".");
-  for (const auto& data : {options.train, options.test}) {
-    for (int64_t i = 0; i < data->reader->size(); ++i) {
-      const int64_t label = data->reader->label(i);
-      if (label < 0 || label >= options.arch.classes)
-        throw Error(ErrorCode::data, data->reader->name(i) + ": expected a label from 0 to " +
-                                         std::to_string(options.arch.classes - 1) + ", found " +
-                                         std::to_string(label) + ".");
-    }
+  for (const auto& data : {options.train, options.test}) check_labels(*data->reader, options.arch.classes);
+}
+
+void check_labels(const Reader& reader, int64_t classes) {
+  for (int64_t i = 0; i < reader.size(); ++i) {
+    const int64_t label = reader.label(i);
+    if (label < 0 || label >= classes)
+      throw Error(ErrorCode::data, reader.name(i) + ": expected a label from 0 to " +
+                                       std::to_string(classes - 1) + ", found " + std::to_string(label) +
+                                       ".");
   }
 }
 

@@ -76,6 +76,10 @@ describe('a GPU', { skip }, async () => {
     const [here, there] = [cpu, gpu].map(({ checkpoint }) => readTensors(checkpoint).tensors);
     for (const [tensor, value] of here ?? []) {
       const other = there?.get(tensor);
+      if (value.dtype === 'I64') {
+        assert.deepEqual(other, value, tensor);
+        continue;
+      }
       assert.ok(other !== undefined && difference(floats(other), floats(value)) < 2e-2, tensor);
     }
   });

@@ -15,15 +15,10 @@ import { drawContours, LEVELS } from '../../lib/landscape/contour-figure.js';
 import { contourLines, placeLabels } from '../../lib/landscape/contours.js';
 import { gridGeometry, planeGeometry } from '../../lib/landscape/geometry.js';
 import { readIndex } from '../../lib/landscape/index-file.js';
-import {
-  chooseLabels,
-  type LandscapeSettings,
-  makeLandscape,
-  requireAlike,
-  type SurfaceMember,
-} from '../../lib/landscape/landscape.js';
+import { chooseLabels, type LandscapeSettings, makeLandscape, requireAlike } from '../../lib/landscape/landscape.js';
 import { drawLines } from '../../lib/landscape/line-figure.js';
 import { fillBetween, lineLevels, pointLevels } from '../../lib/landscape/order.js';
+import type { Member } from '../../lib/modes/member.js';
 import type { Addon, JobEvent, SurfaceOptions } from '../../lib/native/contract.js';
 import { FAKE_TRANSFORM, fakeAddon } from './run-addon.js';
 
@@ -207,7 +202,7 @@ const set = (name: string, classes: number, count = 20): DataSet => ({
   [Symbol.dispose]() {},
 });
 
-const member = (name: string, { classes = 10, id = 'cifar-resnet18' } = {}): SurfaceMember => ({
+const member = (name: string, { classes = 10, id = 'cifar-resnet18' } = {}): Member => ({
   name,
   checkpoint: `${name}.safetensors`,
   weightsHash: `hash ${name}`,
