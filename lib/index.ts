@@ -116,7 +116,7 @@ export {
   type ExtractedFile,
   extractCheckpoints,
 } from './run/run-extract.js';
-export { type ReportFiles, reportRun } from './run/run-report.js';
+export { type ReportFiles, reportRun, reportRuns } from './run/run-report.js';
 export {
   type SweepArch,
   type SweepHooks,

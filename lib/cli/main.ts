@@ -16,6 +16,7 @@ import { addModels } from './models.js';
 import { addReport } from './report.js';
 import { addResults } from './results.js';
 import { addRun } from './run.js';
+import { addStep } from './step.js';
 import { addSweep } from './sweep.js';
 import { addTrain } from './train.js';
 import { addTune } from './tune.js';
@@ -39,6 +40,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addConvert,
   addReport,
   addResults,
+  addStep,
 ];
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { reportRun } from '../run/run-report.js';
+import { reportRuns } from '../run/run-report.js';
 import type { CommandContext } from './context.js';
 
 export function addReport(program: Command, context: CommandContext): void {
@@ -20,8 +20,8 @@ Examples:
   $ mode-ensemble report runs/builtin`,
     )
     .action(async (folder: string, flags: { json?: true }) => {
-      const files = await reportRun(folder);
-      if (flags.json) context.printJson(files);
-      else context.print(`Report: ${files.html}`);
+      const all = await reportRuns(folder);
+      if (flags.json) context.printJson(all.length > 1 ? { archs: all } : all[0]);
+      else for (const { html } of all) context.print(`Report: ${html}`);
     });
 }

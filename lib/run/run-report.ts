@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../config/files.js';
 import { makeWritableFolder } from '../config/folders.js';
 import { latexTables, makeReport, markdownReport, type Picture } from '../report/index.js';
+import { runFolderAt } from './folder.js';
+import { parseJson } from './read-json.js';
+import { archsOf } from './read-results.js';
 import { readRun, type StoredRun } from './read-run.js';
 import { fileName } from './results.js';
 
@@ -36,16 +39,43 @@ export async function reportRun(folder: string): Promise<ReportFiles> {
     epochs: run.epochs,
     figures: run.figures,
   });
-  const files = {
-    html: join(folder, 'report.html'),
-    markdown: join(folder, 'report.md'),
-    latex: join(folder, 'report.tex'),
-  };
+  const files = pagesIn(folder);
   const figures = await writePictures(join(folder, 'figures'), pictures);
   await writeFileAtomic(files.latex, latexTables(run.results));
   await writeFileAtomic(files.markdown, markdownReport(run.results, title));
   await writeFileAtomic(files.html, html);
   return { ...files, figures };
+}
+
+/**
+ * As reportRun, and of a run of several architectures the report of each.
+ *
+ * @throws ModeEnsembleError E_IO, E_DATA
+ */
+export async function reportRuns(folder: string): Promise<ReportFiles[]> {
+  const path = join(folder, 'results.json');
+  // What is wrong with it, reportRun says.
+  const text = await readFile(path, 'utf8').catch(() => 'null');
+  const archs = /"archs"/.test(text) ? archsOf(parseJson(text, path)) : [];
+  if (archs.length === 0) return [await reportRun(folder)];
+  const { arch } = runFolderAt(folder);
+  const files: ReportFiles[] = [];
+  for (const id of archs.filter((one) => fileName(one) === one)) files.push(await reportRun(arch(id)));
+  return files;
+}
+
+/** The parts of a report that is there. */
+export async function reportFiles(folder: string): Promise<ReportFiles> {
+  const figures = join(folder, 'figures');
+  return { ...pagesIn(folder), figures: (await readIndex(join(figures, INDEX))).map((file) => join(figures, file)) };
+}
+
+function pagesIn(folder: string): Omit<ReportFiles, 'figures'> {
+  return {
+    html: join(folder, 'report.html'),
+    markdown: join(folder, 'report.md'),
+    latex: join(folder, 'report.tex'),
+  };
 }
 
 /** What says that two runs had the same weights, images and results. */
