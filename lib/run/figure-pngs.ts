@@ -3,6 +3,8 @@ import { ModeEnsembleError } from '../config/errors.js';
 
 /** Pixels of a PNG for one of the SVG's own: sharp in print at a column's width. */
 const SCALE = 2;
+/** What is most often there where Arial and Helvetica are not; without it, any font of the machine. */
+const FONT = { sansSerifFamily: 'DejaVu Sans', defaultFontFamily: 'DejaVu Sans' };
 /** The longest side of a PNG, in pixels: 400 MB while it is drawn. */
 const MOST_PIXELS = 10_000;
 
@@ -17,7 +19,7 @@ export async function pngOf(svg: string | Uint8Array, path: string): Promise<Uin
     const text = Buffer.from(svg).toString('utf8');
     const size = new Resvg(text, { font: { loadSystemFonts: false } });
     const zoom = Math.min(SCALE, MOST_PIXELS / Math.max(size.width, size.height));
-    return new Resvg(text, { background: 'white', fitTo: { mode: 'zoom', value: zoom } }).render().asPng();
+    return new Resvg(text, { background: 'white', font: FONT, fitTo: { mode: 'zoom', value: zoom } }).render().asPng();
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
     throw new ModeEnsembleError('E_DATA', `${path}: expected an SVG picture, found what cannot be drawn (${said}).`, {
