@@ -90,7 +90,7 @@ export async function measureDetector(
   const score = stages
     ? () => (magnitude > 0 ? undefined : storedDistances(network, statistics, files))
     : () => evaluateOnce(network, { ...choice, parameters }, passes.map(passId), files);
-  const scoreSeconds = (await repeat(score, network.seconds)) / (2 * ROWS);
+  const scoreSeconds = (await repeat(score, network.seconds / 3)) / (2 * ROWS);
   const multiple = (passSeconds + scoreSeconds) * plain.median;
   return { detector: choice.label ?? choice.name, passSeconds, scoreSeconds, multiple };
 }
