@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, type ErrorCode, hasCode } from '../config/errors.js';
 import { VERSION } from '../config/version.js';
+import { addBench } from './bench.js';
 import { addConnect } from './connect.js';
 import { CommandContext } from './context.js';
 import { addConvert } from './convert.js';
@@ -41,6 +42,7 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addReport,
   addResults,
   addStep,
+  addBench,
 ];
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
