@@ -12,7 +12,7 @@ import { resolveArch } from '../lib/modes/arch.js';
 import { getAddon } from '../lib/native/load.js';
 import { extractFeatures } from '../lib/run/extract.js';
 import { networksOf, type StoredNetworks } from '../lib/run/networks.js';
-import { extractSettings, type OodSettings, openSets, prepare } from '../lib/run/run-checkpoints.js';
+import { extractSettings, type OodSettings, openDataSets, prepare } from '../lib/run/run-checkpoints.js';
 import { tuningKey, writeTuning } from '../lib/run/tuning-file.js';
 import { npy } from '../test/helpers/arrays.js';
 
@@ -130,7 +130,7 @@ async function withNetworks<Result>(
   ) => Promise<Result>,
 ): Promise<Result> {
   const { modes, sets } = await prepare(settings, true, {});
-  using opened = await openSets(settings, sets, true, {});
+  using opened = await openDataSets(settings, sets, true, {});
   const extraction = extractSettings(settings, modes, opened, [PLAIN]);
   const names = modes.members.map(({ name }) => name);
   // Awaited here: what is opened goes when this returns.
