@@ -18,6 +18,9 @@ import { type ExtractedMember, extractSet, type StageHooks } from './extract.js'
 
 /** Images of a batch that is tried, by the side of the images: some seconds for the largest networks. */
 const TRIED = (side: number) => (side >= 128 ? 4 : 16);
+/** A training is tried with four times as many images until it takes so long, in seconds: small networks are done before threads are awake. */
+const LONG_ENOUGH = 1;
+const MOST_IMAGES = 16_384;
 /** Of a bank of random vectors, and of queries against it. */
 const BANK = 4096;
 const QUERIES = 256;
@@ -47,18 +50,26 @@ export async function measureCosts(plan: Plan, classes: number, addon: Addon, ho
   const signal = hooks.signal;
   const device = measuringDevice(experiment, addon);
   try {
-    const spec = `made-up:${transform.crop}/${classes}/${3 * batch}`;
-    using noise = await openData(spec, { split: 'train', addon });
     using test = await openData(`made-up:${transform.crop}/${classes}/${batch}`, { split: 'test', addon });
     const before = peak();
     const { parameters } = addon.measureArchitecture(archOptions(arch, classes));
     const settings = { ...train, epochs: 1, batchSize: batch, warmupEpochs: 0, cooldownEpochs: 0 };
-    const place = { arch, seed: 0, train: noise, test, settings, transform, device, threads, workers, folder, addon };
-    const { result } = await trainMode(place, { signal });
+    const tried = { arch, seed: 0, test, settings, transform, device, threads, workers, addon };
+    let trainRate = 0;
+    let checkpoint = '';
+    let images = 3 * batch;
+    for (; ; images *= 4) {
+      using noise = await openData(`made-up:${transform.crop}/${classes}/${images}`, { split: 'train', addon });
+      const place = join(folder, String(images));
+      const { result } = await trainMode({ ...tried, train: noise, folder: place }, { signal });
+      checkpoint = checkpointIn(place);
+      trainRate = result?.imagesPerSecond ?? 0;
+      if (images / trainRate > LONG_ENOUGH || images * 4 > MOST_IMAGES) break;
+    }
+    using noise = await openData(`made-up:${transform.crop}/${classes}/${images}`, { split: 'train', addon });
     // Weights, gradients and what the optimizer keeps do not grow with the batch.
     const fixed = (train.optimizer === 'adamw' ? 16 : 12) * parameters;
-    const images = Math.max(0, peak() - before - fixed);
-    const checkpoint = checkpointIn(folder);
+    const bytesOfImages = Math.max(0, peak() - before - fixed);
     const member: ExtractedMember = { name: '0', checkpoint, weightsHash: '0'.repeat(64), arch, transform, classes };
     const of = async (name: string, passes: ReturnType<typeof passesOf>) => {
       const store = new FeatureStore(folder);
@@ -79,8 +90,8 @@ export async function measureCosts(plan: Plan, classes: number, addon: Addon, ho
     const extractImages = Math.max(0, peak() - beforeExtract) / batch;
     const file = await FeatureFile.open(plain.paths[0] as string);
     return {
-      trainRate: result?.imagesPerSecond ?? 0,
-      trainMemory: process.memoryUsage().rss + fixed + (images / batch) * train.batchSize,
+      trainRate,
+      trainMemory: process.memoryUsage().rss + fixed + (bytesOfImages / batch) * train.batchSize,
       checkpointBytes: statSync(checkpoint).size,
       extractRate: all.rate,
       plainRate: plain.rate,
