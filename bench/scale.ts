@@ -2,7 +2,7 @@
  * Time and peak memory of a run against the number of modes, OoD sets, images and ensembles, each doubled four times.
  *
  *   npm run bench:scale -- [--modes 2] [--sets 1] [--images 1000] [--ensembles 8] [--doublings 4] [--arch cifar-resnet18] [--width 16]
- *       [--detectors msp,energy,knn] [--threads N]
+ *       [--detectors msp,energy,knn] [--threads N] [--grows modes,sets,images,ensembles]
  *
  * The modes are initial weights, which take as long as trained ones; data are the built-in shapes against noise. Each measurement is a
  * run of its own in an empty folder, in a process of its own: extraction, fits, evaluation and report. Prints a row a measurement, and how
@@ -29,6 +29,7 @@ const { values } = parseArgs({
     width: { type: 'string', default: '16' },
     detectors: { type: 'string', default: 'msp,energy,knn' },
     threads: { type: 'string', default: String(availableParallelism()) },
+    grows: { type: 'string', default: 'modes,sets,images,ensembles' },
   },
 });
 
@@ -118,7 +119,8 @@ try {
     `${cpus()[0]?.model}, ${values.threads} threads; ${values.arch} of width ${values.width}; ${values.detectors}\n`,
   );
   process.stdout.write('grows      modes  sets  images  ensembles  seconds    MB  × time  × memory\n');
-  for (const grows of ['modes', 'sets', 'images', 'ensembles'] as const) {
+  for (const grows of values.grows.split(',') as (keyof Size)[]) {
+    if (!(grows in base)) throw new Error(`--grows: expected some of ${Object.keys(base).join(', ')}, found ${grows}.`);
     const start = grows === 'ensembles' ? { ...base, modes: MODES_OF_ENSEMBLES } : { ...base, ensembles: 1 };
     let before: { seconds: number; bytes: number } | undefined;
     for (let doubling = 0; doubling <= doublings; doubling++) {

@@ -19,18 +19,36 @@ export interface Outlook {
 
 /** Something that happened to a task. */
 export interface TaskEvent {
-  event: 'begin' | 'done' | 'found' | 'failed' | 'blocked' | 'stopped' | 'submitted';
+  event: TaskEventName;
   step: string;
+  /** SHA-256 of all that its result depends on. */
   key?: string | undefined;
   seconds?: number | undefined;
   time?: string | undefined;
   host?: string | undefined;
   pid?: number | undefined;
+  /** Of a cluster, `<id>_<task>`. */
   job?: string | undefined;
   code?: string | undefined;
   message?: string | undefined;
+  /** Of a task that was done elsewhere: what was entered. */
   from?: string | undefined;
 }
+
+export type TaskEventName =
+  /** Work on it has begun. */
+  | 'begin'
+  /** Its result has been made. */
+  | 'done'
+  /** Its result was there already. */
+  | 'found'
+  | 'failed'
+  /** What it needs is not there. */
+  | 'blocked'
+  /** It was told to stop; what it has done so far is kept. */
+  | 'stopped'
+  /** Handed in to a cluster. */
+  | 'submitted';
 
 /** Work for an executor. */
 export interface Assignment<T extends Task = Task> {

@@ -2,8 +2,7 @@
  * Writes safetensors files, byte for byte as native/checkpoint/safetensors.cc does: metadata sorted by key, then the tensors in
  * their order, without spaces, filled up with blanks to a multiple of 8 bytes.
  */
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
-import { ioError, temporaryName } from '../config/files.js';
+import { writeAtomic } from '../config/files.js';
 
 /** Bytes an element takes, of the types that are written. */
 const SIZES = { F16: 2, F32: 4, F64: 8, I64: 8 } as const;
@@ -53,21 +52,10 @@ export async function writeSafetensors(
   head: Uint8Array,
   write: (append: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const temporary = temporaryName(path);
-  try {
-    const handle: FileHandle = await open(temporary, 'wx');
-    try {
-      await handle.writeFile(head);
-      await write((bytes) => handle.writeFile(bytes));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw ioError(error, path, 'written');
-  }
+  await writeAtomic(path, async (handle) => {
+    await handle.writeFile(head);
+    await write((bytes) => handle.writeFile(bytes));
+  });
 }
 
 /** Vectors of float64, by name. */

@@ -4,41 +4,15 @@
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { TaskEvent } from '../cluster/executor.js';
 import { ioError } from '../config/files.js';
 
-export type StepEventName =
-  /** Work on it has begun. */
-  | 'begin'
-  /** Its result has been made. */
-  | 'done'
-  /** Its result was there already. */
-  | 'found'
-  | 'failed'
-  /** What it needs is not there. */
-  | 'blocked'
-  /** It was told to stop; what it has done so far is kept. */
-  | 'stopped'
-  /** Handed in to a cluster. */
-  | 'submitted';
-
-export interface StepRecord {
-  /** Counts the lines of the file. */
+/** A line of the file. */
+export interface StepRecord extends TaskEvent {
+  /** Counts the lines. */
   n: number;
   /** ISO 8601, by the clock of whoever did it. */
   time: string;
-  event: StepEventName;
-  step: string;
-  /** SHA-256 of all that its result depends on. */
-  key?: string | undefined;
-  seconds?: number | undefined;
-  host?: string | undefined;
-  pid?: number | undefined;
-  /** Of a cluster, `<id>_<task>`. */
-  job?: string | undefined;
-  code?: string | undefined;
-  message?: string | undefined;
-  /** Of a step that was done elsewhere: what was entered. */
-  from?: string | undefined;
 }
 
 /** A record as it is handed in. */
