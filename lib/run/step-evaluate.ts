@@ -25,7 +25,10 @@ export const evaluateStep: StepKind = {
   },
 };
 
-/** What the results of an architecture depend on; undefined while something of it is not there. */
+/**
+ * What the results of an architecture depend on: sets that are missing or incomplete are so in names and keys. Undefined while something of
+ * it is not there.
+ */
 export async function evaluationKey(work: Work, model: number): Promise<string | undefined> {
   const { detectors, ensembles, experiment, sets, arch } = work.plan(model);
   const { fusion, convention, intervals = null } = experiment.evaluate;
@@ -53,7 +56,7 @@ export async function evaluationKey(work: Work, model: number): Promise<string |
       sets: places.map(({ name }) => name),
     },
     ...{ detectors: detectors.map(({ name, label = name, parameters }) => ({ name, label, parameters })), ensembles },
-    ...{ fusion, convention, intervals, files, scores: [...scores.values()], warnings: [...work.warnings] },
+    ...{ fusion, convention, intervals, files, scores: [...scores.values()] },
   });
 }
 

@@ -92,8 +92,10 @@ describe("the paper's experiment", () => {
     const last = cli(...paper('killed', '--arch', 'R18', '--json'));
     assert.equal(last.status, 0, last.stderr);
     onlyOnce('killed');
+    // What was whole when the process was killed, and not entered yet, is found.
+    const ended = (run: string) => records(run).filter(({ event }) => event === 'done' || event === 'found');
     assert.deepEqual(
-      new Set(doneIn('killed').map(({ step }) => step)),
+      new Set(ended('killed').map(({ step }) => step)),
       new Set(doneIn('whole').map(({ step }) => step)),
     );
     const csv = (run: string) => readFileSync(join(folder, run, 'results.csv'), 'utf8');
@@ -212,8 +214,8 @@ train: {epochs: ${epochs}, batchSize: 64, stateSteps: 1}\nevaluate: {detectors: 
     assert.deepEqual([...new Set(rows.map((row) => row.split(',')[2]))], ['cifar-resnet18-w4', 'wrn-16-4-w4']);
     assert.equal(rows.length, 2 * 2 * 3);
     for (const name of [
-      'report-cifar-resnet18-w4.html',
-      'report-wrn-16-4-w4.html',
+      'archs/cifar-resnet18-w4/report.html',
+      'archs/wrn-16-4-w4/report.html',
       'results.json',
       'experiment.json',
     ]) {
