@@ -82,7 +82,7 @@ async function measure({ modes, sets, images, ensembles }: Size): Promise<{ seco
   const experiment = {
     ...{ run, in: 'builtin:shapes', arch: values.arch, width: Number(values.width) },
     // Each of another length, so that none is taken for another.
-    out: Array.from({ length: sets }, (_, i) => `Noise${i}=made-up:32/${CLASSES}/${images + i}`),
+    out: Array.from({ length: sets }, (_, i) => `Noise${i}=made-up:32/${CLASSES}/${images + i}?split=train`),
     seeds: Array.from({ length: modes }, (_, i) => i + 1),
     checkpoints: join(folder, 'modes', '{seed}.safetensors'),
     threads: Number(values.threads),
