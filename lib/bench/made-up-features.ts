@@ -1,8 +1,7 @@
 /** Feature files of no network, of any number of rows: what detectors cost that read stored features alone. */
-import { writeFile } from 'node:fs/promises';
 import { endianness } from 'node:os';
-import { ioError } from '../config/files.js';
 import type { FeatureFile } from '../features/store.js';
+import { safetensorsHead, type TensorPlan, writeSafetensors } from '../features/write-safetensors.js';
 
 /** In how many directions the rows of a class differ: as few as in trained networks. */
 const DIRECTIONS = 16;
@@ -24,31 +23,17 @@ export interface MadeUpFeatures {
 export async function writeMadeUpFeatures(like: FeatureFile, { path, rows, seed }: MadeUpFeatures): Promise<void> {
   const classes = like.classes;
   const integers = () => BigInt64Array.from({ length: rows }, (_, row) => BigInt(row % classes));
-  const tensors: { name: string; dtype: string; shape: number[]; data: BigInt64Array | Float32Array }[] = [];
+  const tensors: (TensorPlan & { data: BigInt64Array | Float32Array })[] = [];
   for (const name of ['labels', 'predictions']) tensors.push({ name, dtype: 'I64', shape: [rows], data: integers() });
   for (const [name, { shape }] of Object.entries(like.tensors)) {
     const width = shape[1];
     if (width === undefined) continue;
     tensors.push({ name, dtype: 'F32', shape: [rows, width], data: draw(rows, width, classes, seed) });
   }
-  const header: Record<string, unknown> = {
-    __metadata__: { key: 'made up', penultimate: like.metadata.penultimate ?? '' },
-  };
-  let end = 0;
-  for (const { name, dtype, shape, data } of tensors) {
-    header[name] = { dtype, shape, data_offsets: [end, end + data.byteLength] };
-    end += data.byteLength;
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  // Padded with spaces, so that the numbers begin at a multiple of 8.
-  const head = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
-  head.writeBigUInt64LE(BigInt(head.length - 8));
-  text.copy(head, 8);
-  try {
-    await writeFile(path, [head, ...tensors.map(({ data }) => bytesOf(data))]);
-  } catch (error) {
-    throw ioError(error, path, 'written');
-  }
+  const head = safetensorsHead(tensors, { key: 'made up', penultimate: like.metadata.penultimate ?? '' });
+  await writeSafetensors(path, head, async (append) => {
+    for (const { data } of tensors) await append(bytesOf(data));
+  });
 }
 
 function bytesOf(data: BigInt64Array | Float32Array): Buffer {
@@ -78,7 +63,7 @@ function draw(rows: number, width: number, classes: number, seed: number): Float
 }
 
 /** xorshift32 (Marsaglia 2003): uniform numbers from −1 to 1. */
-function uniform(seed: number): () => number {
+export function uniform(seed: number): () => number {
   let state = (seed * 2654435761) >>> 0 || 1;
   return () => {
     state ^= state << 13;
@@ -89,6 +74,6 @@ function uniform(seed: number): () => number {
 }
 
 /** Close to a normal distribution of variance 1: the sum of three uniform numbers. */
-function normal(draw: () => number): () => number {
+export function normal(draw: () => number): () => number {
   return () => draw() + draw() + draw();
 }
