@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { normal, uniform } from '../lib/bench/made-up-features.js';
 import { subsetsOfSize } from '../lib/ensemble/index.js';
 import type { NeighboursOptions } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
@@ -39,27 +40,12 @@ const [modes, size, rows, sets, bank, width, threads] = [
 const CLASSES = 10;
 const DIRECTIONS = 16;
 
-/** xorshift32 (Marsaglia 2003): uniform numbers from −1 to 1. */
-function uniform(seed: number): () => number {
-  let state = (seed * 2654435761) >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state | 0) / 2 ** 31;
-  };
-}
-
-/** Close to a normal distribution of variance 1: the sum of three uniform numbers. */
-function normal(draw: () => number): number {
-  return draw() + draw() + draw();
-}
-
 /** A feature file of the plain pass; the images' own numbers come from `set`, so that all modes see the same images. */
 function write(folder: string, mode: number, set: number, count: number): PassFiles {
-  const [shape, image, own] = [uniform(1000 + mode), uniform(17 + set), uniform(5000 + 100 * mode + set)];
-  const centres = Float32Array.from({ length: CLASSES * width }, () => normal(shape));
-  const directions = Float32Array.from({ length: DIRECTIONS * width }, () => 0.3 * normal(shape));
+  const [image, own] = [uniform(17 + set), uniform(5000 + 100 * mode + set)];
+  const [shape, spread] = [normal(uniform(1000 + mode)), normal(image)];
+  const centres = Float32Array.from({ length: CLASSES * width }, () => shape());
+  const directions = Float32Array.from({ length: DIRECTIONS * width }, () => 0.3 * shape());
   const features = new Float32Array(count * width);
   const logits = new Float32Array(count * CLASSES);
   const labels = new BigInt64Array(count);
@@ -74,7 +60,7 @@ function write(folder: string, mode: number, set: number, count: number): PassFi
       row[d] = ((centres[label * width + d] as number) + (centres[other * width + d] as number)) / 2 + 0.1 * own();
     }
     for (let k = 0; k < DIRECTIONS; k++) {
-      const along = normal(image);
+      const along = spread();
       for (let d = 0; d < width; d++) row[d] = (row[d] as number) + along * (directions[k * width + d] as number);
     }
     for (let d = 0; d < width; d++) features[i * width + d] = Math.max(0, row[d] as number);

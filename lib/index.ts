@@ -17,6 +17,13 @@
  *
  * @module
  */
+export {
+  type BenchPrecision,
+  measureSpeed,
+  type NetworkSpeed,
+  type SpeedReport,
+  type SpeedSettings,
+} from './bench/speed.js';
 export { ConfigError, ERROR_CODES, type ErrorCode, hasCode, ModeEnsembleError } from './config/errors.js';
 export { completeExperiment, loadExperiment, parseExperiment } from './config/load.js';
 export type { EvaluateSettings, Experiment, ExperimentInput, TrainSettings } from './config/schema.js';
@@ -116,7 +123,7 @@ export {
   type ExtractedFile,
   extractCheckpoints,
 } from './run/run-extract.js';
-export { type ReportFiles, reportRun } from './run/run-report.js';
+export { type ReportFiles, reportRun, reportRuns } from './run/run-report.js';
 export {
   type SweepArch,
   type SweepHooks,

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { DETECTORS } from '../detectors/index.js';
 import { parsePass } from '../features/index.js';
 import { type ExtractedCheckpoints, extractCheckpoints } from '../run/run-extract.js';
+import { parseShard, type Shard } from '../run/shards.js';
 import type { CommandContext } from './context.js';
 import { addEvaluationOptions, checkpointSettings, type EvaluationFlags } from './evaluation.js';
 import { collect, collectList } from './options.js';
@@ -13,6 +14,7 @@ interface Flags extends EvaluationFlags {
   detector?: string[];
   pass?: string[];
   to?: string;
+  shard?: Shard;
 }
 
 export function addExtract(program: Command, context: CommandContext): void {
@@ -33,6 +35,11 @@ export function addExtract(program: Command, context: CommandContext): void {
       'make these passes: plain, rank1, perturbed:temperature=T:magnitude=X (default: plain)',
       collectList,
     )
+    .option(
+      '--shard <i/n>',
+      'one part of n of each set, for instance 1/4; whoever makes the last part brings all together',
+      (text: string) => parseShard(text, '--shard'),
+    )
     .option('--to <dir>', 'also give each file a name for people: <dir>/<data set>/<member>/<pass>.safetensors')
     .addHelpText(
       'after',
@@ -52,17 +59,21 @@ Examples:
 }
 
 async function extract(flags: Flags, context: CommandContext): Promise<void> {
-  const { out, train, detector: detectors, to } = flags;
+  const { out, train, detector: detectors, to, shard } = flags;
   context.kept = flags.features;
   const passes = flags.pass?.map((text) => parsePass(text, '--pass'));
-  const settings = { ...checkpointSettings(flags), out, train, detectors, passes, to };
+  const settings = { ...checkpointSettings(flags), out, train, detectors, passes, to, shard };
   const result = await extractCheckpoints(settings, context.hooks);
   if (flags.json) context.printJson(result);
   else context.print(formatExtracted(result));
 }
 
 /** A row a file, and what there is in all. */
-export function formatExtracted({ files, features }: ExtractedCheckpoints): string {
+export function formatExtracted({ files, features, shard }: ExtractedCheckpoints): string {
+  if (shard && shard.waiting > 0) {
+    const { made, reused, waiting } = shard;
+    return `${made} parts made, ${reused} there; ${waiting} files wait for other parts. Feature store: ${features}`;
+  }
   const rows = files.map(({ set, part, member, pass, rows: count, bytes, isNew, path, link }) => [
     part === 'train' ? `${set} (train)` : set,
     member,

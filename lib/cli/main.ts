@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, type ErrorCode, hasCode } from '../config/errors.js';
 import { VERSION } from '../config/version.js';
+import { addBench } from './bench.js';
 import { addConnect } from './connect.js';
 import { CommandContext } from './context.js';
 import { addConvert } from './convert.js';
@@ -16,6 +17,7 @@ import { addModels } from './models.js';
 import { addReport } from './report.js';
 import { addResults } from './results.js';
 import { addRun } from './run.js';
+import { addStep } from './step.js';
 import { addSweep } from './sweep.js';
 import { addTrain } from './train.js';
 import { addTune } from './tune.js';
@@ -39,6 +41,8 @@ const COMMANDS: readonly ((program: Command, context: CommandContext) => void)[]
   addConvert,
   addReport,
   addResults,
+  addStep,
+  addBench,
 ];
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

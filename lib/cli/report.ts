@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { reportRun } from '../run/run-report.js';
+import { reportRuns } from '../run/run-report.js';
 import type { CommandContext } from './context.js';
 
 export function addReport(program: Command, context: CommandContext): void {
@@ -12,6 +12,7 @@ export function addReport(program: Command, context: CommandContext): void {
         'file in figures/. Neither data nor networks are needed. What "landscape" and "connect" have left in the folder is shown too.',
     )
     .argument('<run>', 'the folder of a run')
+    .option('--png', 'write each picture as a PNG file too, also those of "landscape" and "connect"')
     .option('--json', 'print the paths as JSON')
     .addHelpText(
       'after',
@@ -19,9 +20,9 @@ export function addReport(program: Command, context: CommandContext): void {
 Examples:
   $ mode-ensemble report runs/builtin`,
     )
-    .action(async (folder: string, flags: { json?: true }) => {
-      const files = await reportRun(folder);
-      if (flags.json) context.printJson(files);
-      else context.print(`Report: ${files.html}`);
+    .action(async (folder: string, flags: { json?: true; png?: true }) => {
+      const all = await reportRuns(folder, { png: flags.png });
+      if (flags.json) context.printJson(all.length > 1 ? { archs: all } : all[0]);
+      else for (const { html } of all) context.print(`Report: ${html}`);
     });
 }

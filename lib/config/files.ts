@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants, copyFile, link, open, rename, unlink } from 'node:fs/promises';
+import { constants, copyFile, type FileHandle, link, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ModeEnsembleError } from './errors.js';
 
@@ -42,11 +42,16 @@ export function temporaryName(path: string): string {
  * @throws ModeEnsembleError E_IO, one sentence that names `path`
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  await writeAtomic(path, (handle) => handle.writeFile(data));
+}
+
+/** As writeFileAtomic, of what `write` puts into the file, one thing after the other. */
+export async function writeAtomic(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
   const temporary = temporaryName(path);
   try {
     const handle = await open(temporary, 'wx');
     try {
-      await handle.writeFile(data);
+      await write(handle);
       await handle.sync();
     } finally {
       await handle.close();

@@ -160,6 +160,12 @@ export const RECIPES: Readonly<Record<RecipeName, Omit<Recipe, 'recipe'> & Savin
   },
 };
 
+/** Settings as they are given, and no others. */
+export const givenTrainSchema = z.strictObject(
+  { ...optional(trainFields), ...optional(savingFields) },
+  { error: 'a mapping of training settings' },
+);
+
 /** Settings as they are given; the recipe that they name fills in the others. */
 export const trainSchema = z
   .strictObject(

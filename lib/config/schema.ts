@@ -4,9 +4,10 @@
  */
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { clusterSchema } from './cluster.js';
 import { count, flag, oneOf, whole } from './field-types.js';
 import { landscapeFields, landscapeSchema } from './landscape-schema.js';
-import { savingFields, trainFields, trainSchema } from './recipes.js';
+import { givenTrainSchema, savingFields, trainFields, trainSchema } from './recipes.js';
 
 export { RECIPES, type TrainSettings, trainSchema } from './recipes.js';
 
@@ -124,22 +125,23 @@ const intervals = z
   )
   .transform((value) => (typeof value === 'number' ? { resamples: value, level: 0.95, seed: 0 } : value));
 
+const detectorList = z.array(detector, { error: 'a list of detectors' }).min(1, 'a list of at least one detector');
+
+const memberLists = z.array(seedList(2), { error: ensemblesText }).min(1, ensemblesText);
+
+const ensembleWish = z.union(
+  [z.literal('all'), z.strictObject({ size: fields.ensembleSize, lists: memberLists.optional() }), memberLists],
+  { error: ensemblesText },
+);
+
 export const evaluateSchema = z.strictObject(
   {
     batchSize: fields.batchSize.default(256),
     precision: fields.inPrecision.default('float32'),
     /** The type in which features are stored; logits are float32. */
     storage: fields.storage.default('float32'),
-    detectors: z
-      .array(detector, { error: 'a list of detectors' })
-      .min(1, 'a list of at least one detector')
-      .default(['msp', 'energy', 'knn']),
-    ensembles: z
-      .union(
-        [z.literal('all'), z.strictObject({ size: fields.ensembleSize }), z.array(seedList(2)).min(1, ensemblesText)],
-        { error: ensemblesText },
-      )
-      .default('all'),
+    detectors: detectorList.default(['msp', 'energy', 'knn']),
+    ensembles: ensembleWish.default('all'),
     /** How FPR95 and AUPR are read off the scores. */
     convention: fields.convention.default('reference'),
     /** Where it is not given: no intervals. */
@@ -154,6 +156,38 @@ const specText = 'a data set such as cifar10:DIR, folder:DIR or builtin:shapes';
 const suiteText = 'the name of a suite such as cifar10';
 const outText = 'a list of at least one OoD data set such as SVHN=folder:DIR';
 
+const archText = 'the name of an architecture, for instance cifar-resnet18';
+const patternText = 'a path with {seed} in it, such as save/CIFAR10/{arch}/seed-{seed}/epoch150.pth';
+
+/** Where modes are that somebody else has trained; `{arch}` is the architecture as it is written here. */
+const checkpoints = name(patternText).refine((text) => text.includes('{seed}'), patternText);
+
+/** One architecture of several, and what differs for it from the rest of the file. */
+const modelSchema = z.strictObject(
+  {
+    arch: name(archText),
+    width: fields.width.optional(),
+    seeds: fields.seeds.optional(),
+    transform: transformSchema.optional(),
+    checkpoints: checkpoints.optional(),
+    /** With another recipe than the experiment's, all else is that recipe's. */
+    train: givenTrainSchema.optional(),
+    evaluate: z
+      .strictObject(
+        {
+          batchSize: fields.batchSize.optional(),
+          precision: fields.inPrecision.optional(),
+          storage: fields.storage.optional(),
+          detectors: detectorList.optional(),
+          ensembles: ensembleWish.optional(),
+        },
+        { error: 'a mapping of evaluation settings' },
+      )
+      .optional(),
+  },
+  { error: 'an architecture and what differs for it' },
+);
+
 /** The experiment file. `name` and `run` have defaults made from the file's name. */
 export const experimentSchema = z.strictObject(
   {
@@ -164,11 +198,22 @@ export const experimentSchema = z.strictObject(
     suite: name(suiteText).optional(),
     in: name(specText).optional(),
     out: z.array(name(specText), { error: outText }).min(1, outText).optional(),
-    arch: name('the name of an architecture, for instance cifar-resnet18'),
+    /** One architecture, or several; or `models`. */
+    arch: z
+      .union([name(archText), z.array(name(archText), { error: archText }).min(1, archText)], { error: archText })
+      .optional(),
+    models: z
+      .array(modelSchema, { error: 'a list of architectures' })
+      .min(1, 'a list of at least one architecture')
+      .optional(),
     width: fields.width.optional(),
     transform: transformSchema.optional(),
     seeds: fields.seeds,
+    /** A mode that lies there is taken instead of being trained. */
+    checkpoints: checkpoints.optional(),
     train: trainSchema.prefault({}),
+    /** Processes that train one network together. */
+    ranks: count().optional(),
     evaluate: evaluateSchema.prefault({}),
     /** Where it is not given, none is made. */
     landscape: landscapeSchema.optional(),
@@ -177,6 +222,7 @@ export const experimentSchema = z.strictObject(
     device: fields.device.default('auto'),
     threads: fields.threads.default(() => availableParallelism()),
     workers: fields.workers.default(2),
+    cluster: clusterSchema.optional(),
   },
   { error: 'a mapping of settings' },
 );
@@ -184,10 +230,15 @@ export const experimentSchema = z.strictObject(
 /** What an experiment without a suite must say; in the words of the fields above. */
 export const setsSchema = z.object({ in: name(specText), out: z.array(z.string(), { error: outText }) });
 
+/** What an experiment without `models` must say. */
+export const archSchema = z.object({ arch: z.any().refine((value) => value !== undefined, archText) });
+
 export type TransformSettings = z.output<typeof transformSchema>;
 export type EvaluateSettings = z.output<typeof evaluateSchema>;
 
 /** An experiment with every default filled in. */
 export type Experiment = Omit<z.output<typeof experimentSchema>, 'name' | 'run'> & { name: string; run: string };
+/** An experiment of one architecture, see expandModels. */
+export type ModelExperiment = Omit<Experiment, 'arch' | 'models'> & { arch: string };
 /** What an experiment file holds: everything with a default may be left out. */
 export type ExperimentInput = z.input<typeof experimentSchema>;

@@ -1,3 +1,4 @@
+import type { Json } from '../config/canonical.js';
 import type { Pass } from '../features/pass.js';
 import type { FeatureFile } from '../features/store.js';
 import type { NeighboursOptions, NeighboursResult } from '../native/contract.js';
@@ -137,6 +138,8 @@ export interface SetDetector extends DetectorBase {
    * so that whoever passes the sets through the networks can make the scores of a mode on the way. 0: none.
    */
   magnitudeOf?(members: readonly string[], parameters: Parameters, networks: Networks): Promise<number>;
+  /** What the scores of these members depend on besides their features and the parameters. */
+  dependsOn?(members: readonly string[], parameters: Parameters, networks: Networks): Promise<Json>;
 }
 
 /** One way to tell InD from OoD, from what was stored: for a single mode and, by its fusion rule, for an ensemble. */

@@ -50,6 +50,10 @@ export const mahalanobis: SetDetector = {
   needs: () => ({ passes: [PLAIN], penultimate: false, stages: true, fit: 'train' }),
   magnitudeOf: async (members, parameters, networks) =>
     magnitudeOf(parameters, await networks.tuning(members, adversarialOf(parameters))),
+  dependsOn: async (members, parameters, networks) => {
+    const tuned = await networks.tuning(members, adversarialOf(parameters));
+    return tuned ? { best: tuned.best, magnitudes: tuned.magnitudes.map((fit) => ({ ...fit })) } : null;
+  },
   scoreSets: async ({ members, sets, train, parameters, hooks, services: { networks } }) => {
     if (!networks) {
       const why = 'its regression is fitted on adversarial copies of test images';

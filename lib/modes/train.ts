@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Difference, differences, type Json } from '../config/canonical.js';
+import { canonicalHash, type Difference, differences, type Json } from '../config/canonical.js';
 import { describe } from '../config/describe.js';
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
 import { makeWritableFolder } from '../config/folders.js';
@@ -62,18 +62,9 @@ export interface TrainedMode {
  *   ended
  */
 export async function trainMode(options: TrainModeSettings, hooks: JobHooks = {}): Promise<TrainedMode> {
-  const { arch, seed, train, test, settings, folder, ranks, addon = getAddon() } = options;
+  const { seed, train, test, folder, ranks, addon = getAddon() } = options;
   requireSameClasses(train, test);
-  const { recipe: whole, saving } = splitSettings(settings);
-  const { dropout = arch.dropout, ...recipe } = whole;
-  const wanted: ModeSettings = {
-    arch: archOptions({ ...arch, dropout }, train.classes.length),
-    data: train.fingerprint,
-    train: recipe,
-    transform: options.transform ?? arch.transform,
-    ...(ranks && { ranks: ranks.size }),
-  };
-  const task: Task = { wanted, metadata: writeMetadata(seed, train.classes, wanted), saving, addon };
+  const task = taskOf(options, addon);
   const checkpoint = checkpointIn(folder);
   if (ranks && !ranks.leads) return follow(options, task, ranks, hooks);
   const finished = async () => {
@@ -100,6 +91,47 @@ interface Task {
   metadata: Record<string, string>;
   saving: SavingSettings;
   addon: Addon;
+}
+
+function taskOf(
+  options: Omit<TrainModeSettings, 'ranks'> & { ranks?: { size: number } | undefined },
+  addon: Addon,
+): Task {
+  const { arch, seed, train, settings, ranks } = options;
+  const { recipe: whole, saving } = splitSettings(settings);
+  const { dropout = arch.dropout, ...recipe } = whole;
+  const wanted: ModeSettings = {
+    arch: archOptions({ ...arch, dropout }, train.classes.length),
+    data: train.fingerprint,
+    train: recipe,
+    transform: options.transform ?? arch.transform,
+    ...(ranks && ranks.size > 1 && { ranks: ranks.size }),
+  };
+  return { wanted, metadata: writeMetadata(seed, train.classes, wanted), saving, addon };
+}
+
+/** What is known of a mode before anything is trained. */
+export interface ModeOutlook {
+  /** SHA-256 of all that shapes the weights. */
+  key: string;
+  state: 'absent' | 'begun' | 'finished';
+}
+
+/**
+ * Looks into a mode's folder.
+ *
+ * @param ranks processes that are to train it together
+ * @throws ModeEnsembleError E_CONFIG where a mode, or the state of one, with other settings is there; E_CHECKPOINT, E_IO
+ */
+export async function lookAtMode(options: Omit<TrainModeSettings, 'ranks'>, ranks = 1): Promise<ModeOutlook> {
+  const { folder, seed, allowChange = [], addon = getAddon() } = options;
+  const { metadata } = taskOf({ ...options, ranks: { size: ranks } }, addon);
+  const key = canonicalHash({ mode: metadata.settingsHash ?? '', seed });
+  if (existsSync(checkpointIn(folder))) {
+    await requireSame(checkpointIn(folder), metadata, addon);
+    return { key, state: 'finished' };
+  }
+  return { key, state: (await findState(folder, metadata, allowChange, addon)) ? 'begun' : 'absent' };
 }
 
 /** What rank 0 tells the others before they train. */

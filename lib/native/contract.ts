@@ -4,6 +4,7 @@
  * nothing. Tensors do not cross: large results travel in safetensors files, small ones as copied typed arrays.
  */
 
+import type { CountOperationsOptions, GemmPeakOptions } from './contract-bench.js';
 import type {
   AugmentPixelsOptions,
   DataHandle,
@@ -56,6 +57,7 @@ import type {
 } from './contract-processes.js';
 import type { EpochEvent, StepEvent, TrainOptions, TrainResult } from './contract-train.js';
 
+export type * from './contract-bench.js';
 export type * from './contract-data.js';
 export type * from './contract-extract.js';
 export type * from './contract-landscape.js';
@@ -254,6 +256,13 @@ export interface Addon {
   findArchitecture(name: string): ArchitectureInfo | null;
   /** Elements of the trained parameters, and tensors of the state_dict. Takes no memory for weights. */
   measureArchitecture(arch: ArchOptions): { parameters: number; tensors: number };
+  /**
+   * Multiply-adds of one image's forward pass: of convolutions and matrix products, counted from their shapes as they are run. What
+   * is computed in fewer counts the same.
+   */
+  countOperations(options: CountOperationsOptions, sink: (event: JobEvent) => void): NativeJob<number>;
+  /** 10⁹ multiplications and additions a second, 2·size³ a product. */
+  gemmPeak(options: GemmPeakOptions, sink: (event: JobEvent) => void): NativeJob<number>;
   /**
    * Makes `path` and holds it against other processes (and other calls) until it is released or the process ends, however it
    * ends. Throws E_IO where somebody else holds it.

@@ -8,7 +8,7 @@ import {
   type SetDetector,
 } from '../detectors/index.js';
 import { FUSE_LOGITS, FUSE_SCORES, type FuseLogits, type FusionName, MEMBER_SEPARATOR } from '../ensemble/index.js';
-import { distinctPasses, type FeatureFile, type Pass, PLAIN, passId } from '../features/index.js';
+import { distinctPasses, type Pass, PLAIN, passId } from '../features/index.js';
 import type { ProgressEvent } from '../native/contract.js';
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
@@ -18,6 +18,7 @@ import { classAgreement } from './class-agreement.js';
 import { measureAll } from './measure.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
 import { RowSources } from './row-sources.js';
+import { scoreSubset } from './score-features.js';
 import { type RowTask, scoreRows } from './score-rows.js';
 import { makeSubsets, type Subset } from './subsets.js';
 import { turn } from './turn.js';
@@ -25,7 +26,16 @@ import type { DetectorChoice, Evaluation, EvaluationInput, ScoreSet } from './ty
 
 export type EvaluateHooks = Pick<JobHooks, 'signal' | 'onProgress' | 'onLog'>;
 
-const nativeServices: Services = {
+/** What an evaluation asks for, besides what its detectors do. */
+export interface EvaluateServices extends Services {
+  /**
+   * Scores that a detector of whole sets has given these modes before, the in-distribution test set's first; undefined where
+   * they are not known.
+   */
+  scores?: ((label: string, members: readonly string[]) => Promise<Float64Array[] | undefined>) | undefined;
+}
+
+const nativeServices: EvaluateServices = {
   neighbours: (options, hooks) => startJob((sink) => getAddon().neighbours(options, sink), hooks),
 };
 
@@ -44,7 +54,7 @@ interface Work {
   sets: FeatureSet[];
   progress: Progress;
   hooks: EvaluateHooks;
-  services: Services;
+  services: EvaluateServices;
   /** Of a choice on a set: one array [N] for each of `subsets`. */
   scores: Map<string, Float64Array[]>;
 }
@@ -60,7 +70,7 @@ interface Work {
 export async function evaluate(
   input: EvaluationInput,
   hooks: EvaluateHooks = {},
-  services: Services = nativeServices,
+  services: EvaluateServices = nativeServices,
 ): Promise<Evaluation> {
   const outNames = checkNames(input);
   const choices = input.detectors.map(({ name, label, parameters }): Choice => {
@@ -183,16 +193,19 @@ async function scoreFeatures(work: Work, choices: readonly Choice[]): Promise<vo
     for (const index of sets.keys()) scores.set(scoreKey(label, index), []);
     for (const { members, places } of scored) {
       await turn(hooks.signal);
-      const pick = (set: FeatureSet) => places.map((place) => filesOf(set, PLAIN)[place] as FeatureFile);
-      const found = await detector.scoreSets({
-        members,
-        sets: sets.map((set) => ({ name: set.name, count: set.count, files: pick(set) })),
-        train: train && detector.needs(parameters).fit === 'train' ? pick(train) : [],
+      const { threads } = input;
+      const task = {
+        detector,
         parameters,
-        threads: input.threads,
+        members,
+        places,
+        sets,
+        train,
+        threads,
         hooks: progress.nested(rows),
         services,
-      });
+      };
+      const found = (await services.scores?.(label, members)) ?? (await scoreSubset(task));
       for (const [index, values] of found.entries()) scores.get(scoreKey(label, index))?.push(values);
       progress.add(rows);
     }

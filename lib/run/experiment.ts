@@ -1,5 +1,5 @@
 import { ConfigError, ModeEnsembleError } from '../config/errors.js';
-import type { EvaluateSettings, Experiment } from '../config/schema.js';
+import type { EvaluateSettings, ModelExperiment } from '../config/schema.js';
 import { suggestion } from '../config/suggest.js';
 import { missingSentence } from '../data/suite.js';
 import { getDetector, labelOf, type Needs, resolveParameters } from '../detectors/index.js';
@@ -12,9 +12,9 @@ import { checkSpaces } from './check-spaces.js';
 import { type ChosenSets, chooseSets, requireSuiteSize } from './sets.js';
 import type { DetectorChoice } from './types.js';
 
-/** An experiment with its names looked up: nothing in it can be mistyped any more. */
+/** An experiment of one architecture with its names looked up: nothing in it can be mistyped any more. */
 export interface Plan {
-  experiment: Experiment;
+  experiment: ModelExperiment;
   arch: ModeArch;
   transform: TransformOptions;
   sets: ChosenSets;
@@ -27,16 +27,22 @@ export interface Plan {
  * Looks up every name in an experiment.
  *
  * @param where what errors name first, for instance the experiment's file
+ * @param given the sets, where they are not to be looked for
  * @throws ModeEnsembleError E_CONFIG, E_DATA where a suite's sets are missing
  */
-export function planExperiment(experiment: Experiment, where = 'experiment', architectures?: Architectures): Plan {
+export function planExperiment(
+  experiment: ModelExperiment,
+  where = 'experiment',
+  architectures?: Architectures,
+  given?: ChosenSets,
+): Plan {
   const { in: own, out, suite, root } = experiment;
   const name = (field: string, index?: number) => {
     // A suite lies in the root.
     const of = field === 'data' ? 'root' : field;
     return `${where}: ${of}${index === undefined ? '' : `[${index}]`}`;
   };
-  const sets = chooseSets({ in: own, out, root, suite, data: root, needsOut: true }, name);
+  const sets = given ?? chooseSets({ in: own, out, root, suite, data: root, needsOut: true }, name);
   const { split } = sets.in.spec;
   if (split !== undefined) {
     const found = `found ?split=${split}`;

@@ -87,12 +87,18 @@ export async function extractFeatures(settings: ExtractSettings, hooks: StageHoo
   await store.sweep();
   const result: ExtractedFeatures = { members: [], made: 0, reused: 0, madePaths: [], skipped: {}, skippedImages: {} };
   const { train: learnt } = sets;
+  const ofTrain = learnt && `${learnt.name} (train)`;
   const train =
-    learnt && (await extractSet({ ...settings, passes: [PLAIN] }, learnt, `${learnt.name} (train)`, result, hooks));
+    learnt && (await extractSet({ ...settings, passes: [PLAIN] }, learnt, ofTrain as string, result, hooks));
+  if (learnt && train) await tellSkipped(learnt, ofTrain as string, train, store, result, hooks);
   // Of each member what the detectors learn from, so that they can say what they will ask for.
   const besideOf = (set: DataSet) => async (member: ExtractedMember) =>
     (await settings.beside?.(set, member.name, train?.[members.indexOf(member)]?.[passId(PLAIN)])) ?? [];
-  const extract = (set: DataSet, label: string) => extractSet(settings, set, label, result, hooks, besideOf(set));
+  const extract = async (set: DataSet, label: string) => {
+    const files = await extractSet(settings, set, label, result, hooks, besideOf(set));
+    await tellSkipped(set, label, files, store, result, hooks);
+    return files;
+  };
   const test = await extract(sets.test, `${sets.test.name} (test)`);
   const out = new Map<string, PassFiles[]>();
   for (const set of sets.out) out.set(set.name, await extract(set, set.name));
@@ -117,11 +123,11 @@ export interface Wanted {
 }
 
 /** The feature files of one set, for each member by pass. All that are missing come from one pass over the images. */
-async function extractSet(
-  settings: ExtractSettings,
+export async function extractSet(
+  settings: Omit<ExtractSettings, 'sets' | 'beside'>,
   set: DataSet,
   label: string,
-  result: ExtractedFeatures,
+  result: Pick<ExtractedFeatures, 'made' | 'reused' | 'madePaths'>,
   hooks: StageHooks,
   beside?: (member: ExtractedMember) => Promise<StageScoresOutput[]>,
 ): Promise<PassFiles[]> {
@@ -142,7 +148,6 @@ async function extractSet(
     hooks.onStage?.(`extract ${label}${part}`);
     await makeFiles(settings, set, group, hooks, beside);
   }
-  if (set.skipBadImages) await tellSkipped(set, label, files, store, result, hooks);
   return members.map((member) =>
     Object.fromEntries(files.filter((file) => file.member === member).map(({ pass, path }) => [passId(pass), path])),
   );
@@ -154,7 +159,7 @@ async function extractSet(
  * @param after the modes before it, where the pass depends on them
  */
 export async function lookUp(
-  settings: ExtractSettings,
+  settings: Pick<ExtractSettings, 'store' | 'precision' | 'storage' | 'device'>,
   set: DataSet,
   member: ExtractedMember,
   { pass, after = [] }: { pass: Pass; after?: readonly ExtractedMember[] },
@@ -188,7 +193,7 @@ function fingerprintOf({ fingerprint, skipBadImages }: DataSet): string {
 }
 
 /** Networks that see the same pixels go together. */
-function byTransform(files: readonly Wanted[]): Wanted[][] {
+export function byTransform(files: readonly Wanted[]): Wanted[][] {
   const groups = new Map<string, Wanted[]>();
   for (const file of files) {
     const text = canonicalJson({ ...file.member.transform });
@@ -201,7 +206,7 @@ function byTransform(files: readonly Wanted[]): Wanted[][] {
 
 /** Makes files of members with one preprocessing. */
 async function makeFiles(
-  settings: ExtractSettings,
+  settings: Omit<ExtractSettings, 'sets' | 'beside'>,
   set: DataSet,
   files: readonly Wanted[],
   hooks: StageHooks,
@@ -237,7 +242,7 @@ async function makeFiles(
 }
 
 /** A sum of gradients belongs to an ensemble, see together.ts. */
-function requireOwnGradients({ passes }: ExtractSettings): void {
+export function requireOwnGradients({ passes }: Pick<ExtractSettings, 'passes'>): void {
   if (!passes.some(({ kind, gradient }) => kind === 'perturbed' && gradient === 'accumulated')) return;
   throw new ConfigError('gradient: accumulated: it is of an ensemble, not of a mode by itself; take gradient: own');
 }
@@ -245,20 +250,22 @@ function requireOwnGradients({ passes }: ExtractSettings): void {
 /** So many names stand in a warning; the results list more. */
 const NAMES_SHOWN = 3;
 
-async function tellSkipped(
+/** Tells which images of a set its files do without, and adds them to the result. */
+export async function tellSkipped(
   set: DataSet,
   label: string,
-  files: readonly { key: string; path: string }[],
+  files: readonly PassFiles[],
   store: FeatureStore,
-  result: ExtractedFeatures,
-  hooks: StageHooks,
+  result: Pick<ExtractedFeatures, 'skipped' | 'skippedImages'>,
+  hooks: Pick<StageHooks, 'onLog'>,
 ): Promise<void> {
-  const [first] = files;
-  if (!first) return;
-  const skipped = set.count - (await FeatureFile.open(first.path)).count;
+  const [path] = Object.values(files[0] ?? {});
+  if (!set.skipBadImages || path === undefined) return;
+  const { count, metadata } = await FeatureFile.open(path);
+  const skipped = set.count - count;
   if (skipped === 0) return;
   result.skipped[label] = skipped;
-  const images = await store.readSkipped(first.key);
+  const images = await store.readSkipped(metadata.key as string);
   if (images.length > 0) result.skippedImages[label] = images;
   const shown = images
     .slice(0, NAMES_SHOWN)

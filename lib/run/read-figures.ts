@@ -59,7 +59,7 @@ async function readAll(folder: string, entries: readonly z.output<typeof figure>
       const most = `at most ${MOST_BYTES >> 20} MiB`;
       throw new ModeEnsembleError('E_DATA', `${path}: expected pictures of ${most} together, found more at ${file}.`);
     }
-    figures.push({ title, caption, svg });
+    figures.push({ file, title, caption, svg });
   }
   return figures;
 }

@@ -1,5 +1,5 @@
 /** results.json, read back. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { ModeEnsembleError } from '../config/errors.js';
 import { detectorOf } from '../detectors/index.js';
@@ -95,11 +95,29 @@ export async function readResults(folder: string): Promise<StoredResults> {
   const path = join(folder, 'results.json');
   const text = await readText(path, 'expected the folder of a finished run');
   const value = parseJson(text, path);
+  requireOne(value, path);
   requireVersion(value, path, RESULTS_FORMAT, RESULTS_VERSION);
   const { summary, ...found } = checkedJson(resultsSchema, value, path);
   requireWhole(found as Results, path);
   const intervals = gainsOf(summary);
   return { results: { ...found, ...(intervals.length > 0 ? { gains: intervals } : {}) } as Results, text, path };
+}
+
+/** @throws ModeEnsembleError E_DATA where it is of several architectures */
+function requireOne(value: unknown, path: string): void {
+  const archs = archsOf(value);
+  if (archs.length === 0) return;
+  const places = archs.map((id) => join(dirname(path), 'archs', id)).join(', ');
+  throw new ModeEnsembleError(
+    'E_DATA',
+    `${path} holds ${archs.length} architectures: expected one of them, as in ${places}.`,
+  );
+}
+
+/** Of a results.json of several architectures their ids; none for that of one. */
+export function archsOf(value: unknown): string[] {
+  const archs = (value as { archs?: unknown } | null)?.archs;
+  return typeof archs === 'object' && archs !== null ? Object.keys(archs) : [];
 }
 
 /** Each detector has a row for each set and for each mode and ensemble. */

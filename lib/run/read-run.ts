@@ -6,6 +6,7 @@ import { ModeEnsembleError } from '../config/errors.js';
 import { MEMBER_SEPARATOR } from '../ensemble/index.js';
 import type { Curves, EpochPoint, FigureGroup, ModeEpochs } from '../report/index.js';
 import { CURVES_FORMAT, CURVES_VERSION, sha256 } from './curves-file.js';
+import { runOf } from './folder.js';
 import { readFigures } from './read-figures.js';
 import { checkedJson, parseJson, readText, requireVersion } from './read-json.js';
 import { readResults, type StoredResults } from './read-results.js';
@@ -148,7 +149,7 @@ async function readEpochs(folder: string, { modes }: StoredRecord): Promise<Mode
   for (const { seed, checkpoint } of modes) {
     const log = resolve(folder, dirname(checkpoint), 'log.jsonl');
     // A folder that was made by somebody else may name any file.
-    const isInside = !relative(resolve(folder), log).startsWith('..');
+    const isInside = !relative(runOf(folder), log).startsWith('..');
     epochs.push({ mode: String(seed), epochs: isInside ? await readLog(log) : [] });
   }
   return epochs;

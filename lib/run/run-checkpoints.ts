@@ -27,6 +27,7 @@ import {
 } from './experiment.js';
 import { type ExtractSettings, extractFeatures, type StageHooks, servicesOf } from './extract.js';
 import { networksOf } from './networks.js';
+import { openTogether } from './opened.js';
 import type { SkippedImages } from './results.js';
 import {
   type ChosenSet,
@@ -143,7 +144,7 @@ export async function evaluateOod(
   const suite = suiteOf(sets, modes);
   const chosen = { asked: choose(suite), suite, ensembles, fusion, ownTrain, where };
   const detectors = usableDetectors(chosen, modes.members, sets, heard);
-  using opened = await openSets(settings, sets, needsTrainFeatures(detectors), heard);
+  using opened = await openDataSets(settings, sets, needsTrainFeatures(detectors), heard);
   const { test } = opened;
   tellUnlabelled(modes, test, heard);
   const extraction = extractSettings(settings, modes, opened, passesOf(detectors));
@@ -235,21 +236,13 @@ export interface OpenedSets extends Disposable {
 }
 
 /** Opens all of them, or, where one cannot be opened, leaves none open. @throws ModeEnsembleError as openData */
-export async function openSets(
+export async function openDataSets(
   settings: CheckpointSettings & Pick<OodSettings, 'train'>,
   sets: ChosenSets,
   needsTrain: boolean,
   hooks: StageHooks,
 ): Promise<OpenedSets> {
-  const opened: DataSet[] = [];
-  const dispose = () => {
-    for (const set of opened) set.dispose();
-  };
-  const keep = (set: DataSet) => {
-    opened.push(set);
-    return set;
-  };
-  try {
+  return openTogether(async (keep) => {
     const test = keep(await openTest(settings, sets, hooks));
     const train = needsTrain ? keep(await openTrain(settings, sets, hooks)) : undefined;
     const out: DataSet[] = [];
@@ -258,11 +251,8 @@ export async function openSets(
       tellIncomplete(partOf(sets, one), set, hooks);
       out.push(set);
     }
-    return { test, train, out, [Symbol.dispose]: dispose };
-  } catch (error) {
-    dispose();
-    throw error;
-  }
+    return { test, train, out };
+  });
 }
 
 export function extractSettings(

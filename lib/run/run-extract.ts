@@ -10,7 +10,8 @@ import { FeatureFile } from '../features/store.js';
 import { chooseDetectors, needsTrainFeatures, passesOf } from './experiment.js';
 import { extractFeatures, type StageHooks } from './extract.js';
 import { fileName, type SkippedImages } from './results.js';
-import { extractSettings, nameField, type OodSettings, openSets, prepare, suiteOf } from './run-checkpoints.js';
+import { extractSettings, nameField, type OodSettings, openDataSets, prepare, suiteOf } from './run-checkpoints.js';
+import { extractShards, type Shard, type ShardResult } from './shards.js';
 import type { PassFiles } from './types.js';
 import { usableDetectors } from './usable-detectors.js';
 
@@ -19,6 +20,8 @@ export interface ExtractCheckpointsSettings extends Omit<OodSettings, 'ensembles
   passes?: readonly Pass[] | undefined;
   /** A folder in which each file gets a second name: `<to>/<data set>/<member>/<pass>.safetensors`. */
   to?: string | undefined;
+  /** One part of each set alone; the last part that is made brings all of them together. */
+  shard?: Shard | undefined;
 }
 
 /** One feature file. */
@@ -45,6 +48,8 @@ export interface ExtractedCheckpoints extends SkippedImages {
   /** The feature store. */
   features: string;
   files: ExtractedFile[];
+  /** What became of the part that was asked for. */
+  shard?: ShardResult | undefined;
 }
 
 /**
@@ -68,9 +73,12 @@ export async function extractCheckpoints(
   const detectors = asked ? usableDetectors({ ...wish, ownTrain: trainSpec, where }, modes.members, sets, hooks) : [];
   const passes = passesToMake(settings.passes, asked ? passesOf(detectors) : undefined);
   const needsTrain = trainSpec !== undefined || needsTrainFeatures(detectors);
-  using opened = await openSets(whole, sets, needsTrain, hooks);
+  using opened = await openDataSets(whole, sets, needsTrain, hooks);
   const { train, test, out } = opened;
   const extraction = extractSettings(settings, modes, opened, passes);
+  const { shard } = settings;
+  const parts = shard && (await extractShards(extraction, shard, hooks));
+  if (parts && parts.waiting > 0) return { features, files: [], skipped: {}, skippedImages: {}, shard: parts };
   const extracted = await extractFeatures(extraction, hooks);
   const { members, madePaths, skipped, skippedImages } = extracted;
   const made = new Set(madePaths);
@@ -88,7 +96,7 @@ export async function extractCheckpoints(
   await add(test, 'test', (index) => member(index).test);
   for (const set of out) await add(set, 'out', (index) => member(index).out[set.name] ?? {});
   if (to !== undefined) await linkFiles(to, files, nameField(settings, 'to'));
-  return { features, files, skipped, skippedImages };
+  return { features, files, skipped, skippedImages, ...(parts && { shard: parts }) };
 }
 
 function passesToMake(given: readonly Pass[] | undefined, read: readonly Pass[] | undefined): Pass[] {

@@ -23,7 +23,7 @@ import {
   nameField,
   type OodSettings,
   type OpenedSets,
-  openSets,
+  openDataSets,
   prepare,
 } from './run-checkpoints.js';
 
@@ -150,7 +150,7 @@ async function withSets<Result>(
   const folder = settings.output ?? join(settings.run ?? 'runs', name);
   const own = checkpointSettings(settings, settings.checkpoints ?? [], folder);
   const { sets: chosen, modes } = await prepare(own, true, hooks);
-  using sets = await openSets(own, chosen, needsTrain, hooks);
+  using sets = await openDataSets(own, chosen, needsTrain, hooks);
   const members = modes.members.map((member): Member => {
     if (!member.hasStages) {
       throw new ConfigError(
@@ -186,7 +186,9 @@ async function fromRun<Settings extends SharedSettings>(settings: Settings): Pro
   });
   let experiment: Partial<Pick<SharedSettings, 'in' | 'out' | 'suite' | 'root'>> | undefined;
   try {
-    experiment = JSON.parse(text).experiment;
+    const record = JSON.parse(text);
+    // All architectures of a run have the same data.
+    experiment = (record.archs ? Object.values<typeof record>(record.archs)[0] : record).experiment;
   } catch {
     experiment = undefined;
   }

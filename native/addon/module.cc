@@ -279,6 +279,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_process_exports(env, exports);
   add_landscape_exports(env, exports);
   add_device_exports(env, exports);
+  add_bench_exports(env, exports);
   exports["train"] = Napi::Function::New<guarded<train_job>>(env, "train");
   exports["extract"] = Napi::Function::New<guarded<extract_job>>(env, "extract");
   exports["neighbours"] = Napi::Function::New<guarded<neighbours_job>>(env, "neighbours");

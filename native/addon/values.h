@@ -61,5 +61,6 @@ void add_augment_exports(Napi::Env env, Napi::Object exports);
 void add_process_exports(Napi::Env env, Napi::Object exports);
 void add_landscape_exports(Napi::Env env, Napi::Object exports);
 void add_device_exports(Napi::Env env, Napi::Object exports);
+void add_bench_exports(Napi::Env env, Napi::Object exports);
 
 }  // namespace mode_ensemble::addon

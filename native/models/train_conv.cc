@@ -54,7 +54,7 @@ struct TrainConv : torch::autograd::Function<TrainConv> {
 }  // namespace
 
 // In bfloat16 the processor multiplies twice as fast, and with the weight's gradient left to LibTorch the
-// filtering is then the slower way (by 6 % of a step of ResNet-18).
+// filtering is then the slower way.
 bool suits_train_conv(const at::Tensor& x, const at::Tensor& weight) {
   return weight.requires_grad() && weight.size(2) == 3 && weight.size(3) == 3 && x.is_cpu() &&
          x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&

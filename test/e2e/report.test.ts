@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -233,6 +233,27 @@ describe('report and results on the command line', () => {
     const json = JSON.parse(cli('report', 'a', '--json').stdout);
     assert.equal(json.html, 'a/report.html');
     assert.equal(json.figures.length, figures.length);
+  });
+
+  it('writes each picture as PNG where that is asked for, and takes them away where it is not', () => {
+    mkdirSync(join(root, 'a/landscape'));
+    const svg =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><rect width="15" height="20" fill="#f00"/></svg>';
+    writeFileSync(join(root, 'a/landscape/landscape.svg'), svg);
+    const index = { version: 1, figures: [{ file: 'landscape.svg', title: 'Surfaces', caption: '' }] };
+    writeFileSync(join(root, 'a/landscape/landscape.json'), JSON.stringify(index));
+    const { pngs, figures } = JSON.parse(cli('report', 'a', '--png', '--json').stdout);
+    assert.equal(pngs.length, figures.length + 1);
+    const png = readFileSync(join(root, 'a/figures/landscape.png'));
+    assert.deepEqual([png.toString('latin1', 1, 4), png.readUInt32BE(16), png.readUInt32BE(20)], ['PNG', 60, 40]);
+    for (const file of pngs) assert.ok(readFileSync(join(root, file)).length > 100, file);
+    writeFileSync(join(root, 'a/landscape/landscape.svg'), 'no picture');
+    const broken = cli('report', 'a', '--png');
+    assert.equal(broken.status, 1);
+    assert.match(broken.stderr, /landscape\.svg: expected an SVG picture, found what cannot be drawn/);
+    rmSync(join(root, 'a/landscape'), { recursive: true });
+    assert.equal(cli('report', 'a').status, 0);
+    for (const file of pngs) assert.ok(!existsSync(join(root, file)), file);
   });
 
   it('prints the tables of run, by detector, set and metric', () => {

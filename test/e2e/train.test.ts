@@ -1,10 +1,12 @@
 /** What the command train does besides training. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { writeCifar } from '../helpers/cifar.js';
 import { hasMpi, MPI_ENV } from '../helpers/ranks.js';
 
@@ -51,6 +53,27 @@ describe('train --evaluate', () => {
     const { accuracy, top5, testLoss } = JSON.parse(stdout);
     assert.deepEqual([accuracy, top5], [trained.accuracy, trained.top5]);
     assert.ok(Math.abs(testLoss - trained.testLoss) < 1e-5 * trained.testLoss);
+  });
+
+  it('stopped by Ctrl-C ends at once, and leaves the mode as it is', async () => {
+    writeCifar(join(folder, 'long'), 1, 60_000);
+    const long = [...MODE, '--test', 'cifar10:long?split=test', '--evaluate'];
+    const child = spawn(process.execPath, [bin, 'train', '--arch', 'R18', '--width', '8', ...long], { cwd: folder });
+    let said = '';
+    child.stderr.on('data', (chunk) => {
+      said += chunk;
+    });
+    // Six seconds of work, without a word in the first ones.
+    await sleep(1500);
+    assert.equal(child.exitCode, null, said);
+    const began = performance.now();
+    child.kill('SIGINT');
+    const [code] = await once(child, 'close');
+    assert.equal(code, 130, said);
+    assert.ok(performance.now() - began < 20_000);
+    assert.match(said, /mode-ensemble: stopped/);
+    rmSync(join(folder, 'long'), { recursive: true });
+    assert.equal(json(...MODE, '--evaluate').sha256, trained.sha256);
   });
 
   it('is refused where there is no mode', () => {

@@ -321,7 +321,11 @@ describe('what stands in a page', () => {
 
   it('shows pictures as images and their words as text', () => {
     const svg = Buffer.from('<svg onload="x()"/>');
-    const { html } = figuresSection({ id: 'landscape', title: 'T', figures: [{ title: EVIL, caption: '', svg }] });
+    const { html } = figuresSection({
+      id: 'landscape',
+      title: 'T',
+      figures: [{ file: 'a.svg', title: EVIL, caption: '', svg }],
+    });
     assert.match(html, /<img src="data:image\/svg\+xml;base64,PHN2ZyBvbmxvYWQ9IngoKSIvPg==" alt="&lt;\/script&gt;/);
     assert.doesNotMatch(html, /onload|<\/script/);
     assert.equal(figuresSection({ id: 'x', title: 'x', figures: [] }).html, '');

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ModeEnsembleError } from '../../lib/config/errors.js';
 import type { ExperimentInput } from '../../lib/config/schema.js';
 import { chooseEnsembles, type EnsembleWish } from '../../lib/run/experiment.js';
+import { readRun } from '../../lib/run/read-run.js';
 import { runExperiment } from '../../lib/run/run.js';
 import { evaluateClean, evaluateOod } from '../../lib/run/run-checkpoints.js';
+import { reportRun, reportRuns } from '../../lib/run/run-report.js';
 import { fakeAddon } from './run-addon.js';
 
 const root = mkdtempSync(join(tmpdir(), 'run-'));
@@ -66,6 +68,8 @@ test('a run trains, extracts each set in one pass, evaluates and writes; a secon
     'report.tex',
     'results.csv',
     'results.json',
+    'steps',
+    'steps.jsonl',
   ]);
   const record = JSON.parse(readFileSync(join(settings.run, 'experiment.json'), 'utf8'));
   assert.deepEqual(
@@ -77,6 +81,61 @@ test('a run trains, extracts each set in one pass, evaluates and writes; a secon
   const again = await runExperiment(settings, { addon });
   assert.deepEqual([again.trained, again.reused, again.features], [[], [1, 2, 3], { made: 0, reused: 9 }]);
   assert.deepEqual([addon.trained.length, addon.extracted.length], [3, 3]);
+});
+
+test('a run of several architectures has results of all, and of each what a run of it alone would have left', async () => {
+  const addon = fakeAddon();
+  const models = [16, 8].map((width) => ({ arch: 'R18', width }));
+  const settings = experiment({ arch: undefined, models, seeds: [1, 2], name: 'Two' });
+  const { evaluations, report, reports } = await runExperiment(settings, { addon });
+  const ids = evaluations.map(({ arch }) => arch);
+  assert.equal(new Set(ids).size, 2);
+  assert.deepEqual(
+    reports.map(({ html }) => html),
+    ids.map((id) => join(settings.run, 'archs', id, 'report.html')),
+  );
+  assert.deepEqual(report, reports[0]);
+  const { archs } = JSON.parse(readFileSync(join(settings.run, 'results.json'), 'utf8'));
+  assert.deepEqual(Object.keys(archs), ids);
+  for (const [index, { html, markdown, latex, figures }] of reports.entries()) {
+    const folder = join(settings.run, 'archs', ids[index] as string);
+    const { results, record, epochs } = await readRun(folder);
+    assert.deepEqual(results.rows, evaluations[index]?.rows);
+    assert.equal(record.experiment.name, `Two: ${ids[index]}`);
+    assert.deepEqual(
+      epochs.map(({ mode }) => mode),
+      ['1', '2'],
+    );
+    assert.ok(record.modes.every(({ checkpoint }) => existsSync(join(folder, checkpoint))));
+    assert.ok([html, markdown, latex, ...figures].every((file) => existsSync(file)));
+  }
+  const pages = reports.map(({ html }) => readFileSync(html, 'utf8'));
+  // They are made again from the folder alone, to the same bytes.
+  assert.deepEqual(await reportRuns(settings.run), reports);
+  assert.deepEqual(
+    reports.map(({ html }) => readFileSync(html, 'utf8')),
+    pages,
+  );
+  await assert.rejects(reportRun(settings.run), { code: 'E_DATA', message: /holds 2 architectures: expected one/ });
+  const again = await runExperiment(settings, { addon });
+  assert.equal(again.steps.done, 0);
+});
+
+test('a report that was changed, or whose pictures have changed, is made again', async () => {
+  const addon = fakeAddon();
+  const settings = experiment({ seeds: [1] });
+  const { report } = await runExperiment(settings, { addon });
+  const page = readFileSync(report.html, 'utf8');
+  writeFileSync(report.html, 'nothing');
+  assert.equal((await runExperiment(settings, { addon })).steps.done, 1);
+  assert.equal(readFileSync(report.html, 'utf8'), page);
+  const folder = join(settings.run, 'landscape');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'one.svg'), '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="3"/>');
+  const figures = [{ file: 'one.svg', title: 'A picture of its own', caption: '' }];
+  writeFileSync(join(folder, 'landscape.json'), JSON.stringify({ version: 1, figures }));
+  assert.equal((await runExperiment(settings, { addon })).steps.done, 1);
+  assert.match(readFileSync(report.html, 'utf8'), /A picture of its own/);
 });
 
 test('training features are extracted only for a detector that learns from them', async () => {

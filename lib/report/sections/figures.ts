@@ -2,6 +2,8 @@ import { type Html, html } from '../html.js';
 
 /** A picture that another command has made. */
 export interface Figure {
+  /** The name of its file. */
+  file: string;
   title: string;
   caption: string;
   /** An SVG file's bytes. They are shown as an image: no script in them runs, and nothing is loaded. */
