@@ -28,10 +28,19 @@ export interface SlurmPlace {
   /** Told how many tasks wait and are at work, whenever that has changed. */
   onQueue?: ((waiting: number, running: number) => void) | undefined;
   commands?: SlurmCommands | undefined;
+  /** How long a job that was told to stop may take to be in the queue again. */
+  settleSeconds?: number | undefined;
 }
 
 /** Ends after which a task is handed in again: it was not its own fault. */
 const AGAIN = ['TIMEOUT', 'NODE_FAIL', 'PREEMPTED', 'BOOT_FAIL', 'DEADLINE'];
+
+/**
+ * A task that was told to stop ends as one that failed, and Slurm shows it so for a moment before it is back in the queue (requeued
+ * or preempted); so many looks, and seconds at least, are waited for that.
+ */
+const LOOKS = 3;
+const SETTLE_SECONDS = 10;
 
 /** One array that was handed in. */
 interface Handed {
@@ -65,6 +74,8 @@ class SlurmRun<T extends Task> {
   private readonly attempts = new Map<string, number>();
   /** Where each task is in the queue, `<id>_<index>`. */
   private readonly jobs = new Map<string, string>();
+  /** Of jobs that were told to stop and have left the queue: until when they may come back, by the steady clock, in ms. */
+  private readonly stopped = new Map<string, number>();
   private readonly seen = new Set<string>();
   private told = '';
 
@@ -213,6 +224,7 @@ class SlurmRun<T extends Task> {
           // What waits for it would wait as long.
           for (const other of [...this.jobs.keys()]) if (this.isLost(other)) this.jobs.delete(other);
         } else if (!task) await this.end(step, job);
+        else this.stopped.delete(job);
       }
     }
   }
@@ -234,6 +246,8 @@ class SlurmRun<T extends Task> {
     const end = await this.commands.endOf(job);
     const isWell = end?.state === 'COMPLETED';
     const last = () => this.outcomeOf(job);
+    const wasStopped = end?.state === 'FAILED' && last()?.event === 'stopped';
+    if (wasStopped && !(await isDone()) && this.mayComeBack(job)) return;
     const hasEnded = async () => (await isDone()) || !['done', 'found', undefined].includes(last()?.event);
     await waitFor(hasEnded, isWell || end === null ? lateSeconds : 0, sleep);
     this.enter();
@@ -254,11 +268,19 @@ class SlurmRun<T extends Task> {
       this.fail(step, `${outcome.message} (job ${job} on ${outcome.host})`, outcome.code, false);
       return;
     }
-    if (end && AGAIN.includes(end.state) && (this.attempts.get(step) ?? 0) < attempts) {
+    if (end && (wasStopped || AGAIN.includes(end.state)) && (this.attempts.get(step) ?? 0) < attempts) {
       this.place.onLog?.(`${step}: job ${job} has ended with ${end.state}; it is handed in again`);
       return;
     }
     this.fail(step, `job ${job} ${wordsOf(end?.state, end?.exitCode)}${await this.lastWords(step, job)}`);
+  }
+
+  private mayComeBack(job: string): boolean {
+    const { settings, settleSeconds = SETTLE_SECONDS } = this.place;
+    const wait = Math.max(settleSeconds, LOOKS * settings.pollSeconds);
+    const until = this.stopped.get(job) ?? performance.now() + 1000 * wait;
+    this.stopped.set(job, until);
+    return performance.now() < until;
   }
 
   private outcomeOf(job: string): TaskOutcome | undefined {

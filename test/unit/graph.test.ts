@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Assignment, Task, TaskEvent } from '../../lib/cluster/executor.js';
 import { runLocally } from '../../lib/cluster/local.js';
-import { waitFor } from '../../lib/cluster/outcome-files.js';
-import { runOnSlurm } from '../../lib/cluster/slurm.js';
-import type { QueuedTask, SlurmCommands } from '../../lib/cluster/slurm-commands.js';
+import { waitFor, writeOutcome } from '../../lib/cluster/outcome-files.js';
+import { outcomesIn, runOnSlurm } from '../../lib/cluster/slurm.js';
+import { type QueuedTask, type SlurmCommands, slurmCommands } from '../../lib/cluster/slurm-commands.js';
 import { clusterSchema } from '../../lib/config/cluster.js';
 import { ModeEnsembleError } from '../../lib/config/errors.js';
 import { completeExperiment, expandModels } from '../../lib/config/load.js';
@@ -200,6 +200,37 @@ test('what ran out of time or lost its node is handed in again, what was cancell
   assert.match(messages.get('c') as string, /has lost its node/);
   assert.equal(submitted.filter(({ steps }) => steps.includes('c')).length, 2);
   assert.equal(submitted.filter(({ steps }) => steps.includes('b')).length, 1);
+});
+
+test('what was told to stop may come back into the queue by itself, and is handed in again where it does not', async () => {
+  for (const comesBack of [true, false]) {
+    const work = assignment([task('a')]);
+    const at = { ...place(slurmCommands), settleSeconds: comesBack ? 10 : 0 };
+    let submissions = 0;
+    let looks = 0;
+    const commands: SlurmCommands = {
+      submit: async () => String(++submissions),
+      async queue() {
+        looks++;
+        const name = 'test-1';
+        if (submissions === 1 && looks === 2) {
+          const about = { step: 'a', event: 'stopped', restart: 0, job: '1_0', began: '', ended: '' } as const;
+          await writeOutcome(outcomesIn(at.folder), { ...about, seconds: 1, host: 'here', pid: 1 });
+        }
+        const isGone = submissions === 1 && (comesBack ? looks === 2 || looks === 3 : looks > 1);
+        if (submissions === 0 || isGone) return [];
+        if (looks < (comesBack ? 5 : 20) && submissions === 1) {
+          return [{ job: '1_0', name, state: looks > 3 ? 'PENDING' : 'RUNNING', reason: 'BeginTime' }];
+        }
+        work.made.add('a');
+        return [];
+      },
+      endOf: async () => ({ state: work.made.has('a') ? 'COMPLETED' : 'FAILED', exitCode: '1:0' }),
+      arrayLimit: async () => 10,
+    };
+    assert.deepEqual(await runOnSlurm(work.whole, { ...at, commands }), { failed: [], blocked: [] });
+    assert.equal(submissions, comesBack ? 1 : 2);
+  }
 });
 
 test('parts begin where batches do, and are the whole together', () => {
