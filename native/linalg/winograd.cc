@@ -13,6 +13,8 @@ namespace {
 
 // Transformed inputs that are worked on at a time; they should stay in the last level of cache.
 constexpr int64_t kInputBytes = int64_t{3} << 20;
+// The same where a call has one core alone: its second level.
+constexpr int64_t kInputBytesOfCore = int64_t{900} << 10;
 // Tiles that are multiplied with a panel of weights at a time; their sums should stay in a core's second
 // level.
 constexpr int64_t kTiles = 48;
@@ -87,7 +89,8 @@ void Winograd::run(const Call& call) const {
                         (call.width + kTileOut - 1) / kTileOut};
   const int64_t tiles = call.count * map.rows * map.columns;
   const int64_t point_bytes = kTilePoints * in_ * static_cast<int64_t>(sizeof(float));
-  const int64_t fitting = std::max(kTiles, kInputBytes / point_bytes / kTiles * kTiles);
+  const int64_t most_bytes = call.beside_others ? kInputBytesOfCore : kInputBytes;
+  const int64_t fitting = std::max(kTiles, most_bytes / point_bytes / kTiles * kTiles);
   const int64_t block = std::min(tiles, fitting);
   const int64_t step = block * in_ + kGap;
   const auto input_memory = floats(kTilePoints * step);
@@ -112,8 +115,8 @@ void Winograd::run(const Call& call) const {
                             weight_.data() + (panel * kTilePoints + point) * in_ * kWinogradPanel,
                             sums + point * sum_step, to - from, in_, kWinogradPanel);
         kernels_->output({sums, sum_step, kWinogradPanel, first + from, first + to}, map,
-                         {call.out, call.half, out_, channel, std::min(out_, channel + kWinogradPanel),
-                          call.bias, call.add, call.relu});
+                         {call.out, call.half, call.step ? call.step : out_, channel,
+                          std::min(out_, channel + kWinogradPanel), call.bias, call.add, call.relu});
       }
     });
   }

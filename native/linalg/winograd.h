@@ -30,6 +30,10 @@ class Winograd {
     const void* add = nullptr;
     bool relu = false;
     void* out = nullptr;
+    // Numbers from one pixel of the outputs to the next; 0: as many as there are outputs.
+    int64_t step = 0;
+    // Whether other threads run calls of their own meanwhile, so that this one has its core's cache alone.
+    bool beside_others = false;
   };
   void run(const Call& call) const;
 

@@ -35,8 +35,8 @@ struct WinogradSums {
   int64_t step = 0, row = 0, first = 0, last = 0;
 };
 
-// Channels `from` to `to` of an output [N, H, W, channels]: sums plus bias, plus `add` (laid out as the
-// output) where there is one; then relu.
+// Channels `from` to `to` of an output whose pixels are `channels` numbers apart: sums plus bias, plus `add`
+// (laid out as the output) where there is one; then relu.
 struct WinogradOutput {
   void* at = nullptr;
   bool half = false;

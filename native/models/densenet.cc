@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "models/dense_block.h"
 #include "models/layers.h"
 
 namespace mode_ensemble {
@@ -51,13 +52,9 @@ class DenseNet : public Network {
     auto x = stem(images, training);
     if (result.ends_with(x, want)) return result;
     for (size_t b = 0; b < blocks_.size(); ++b) {
-      for (const auto& layer : blocks_[b]) x = layer(x, training);
-      if (b == transitions_.size()) break;
-      x = transitions_[b](x, training);
+      x = block(b, x, training);
       if (result.ends_with(x, want)) return result;
     }
-    x = norm_(x, training);
-    if (result.ends_with(x, want)) return result;
     result.penultimate = global_average(want.stages ? x.relu() : x.relu_());
     result.logits = classifier_(result.penultimate);
     return result;
@@ -65,11 +62,20 @@ class DenseNet : public Network {
 
   // A layer's first norm reads what later layers read too.
   void freeze(const Freeze& how) override {
-    for (auto& block : blocks_)
-      for (auto& layer : block) {
-        mode_ensemble::freeze(layer.conv1, layer.norm2, how);
+    for (size_t b = 0; b < blocks_.size(); ++b) {
+      std::vector<DenseBlock::Layer> layers;
+      for (auto& layer : blocks_[b]) {
+        fold(layer.conv1, layer.norm2);
+        layers.push_back({layer.norm1, layer.conv1, layer.conv2});
+      }
+      const bool last = b == transitions_.size();
+      frozen_.push_back(DenseBlock::make(layers, last ? norm_ : transitions_[b].norm,
+                                         last ? nullptr : &transitions_[b].conv, how.type));
+      for (auto& layer : blocks_[b]) {
+        mode_ensemble::freeze(layer.conv1, how);
         mode_ensemble::freeze(layer.conv2, how);
       }
+    }
     for (auto& transition : transitions_) mode_ensemble::freeze(transition.conv, how);
   }
 
@@ -78,9 +84,7 @@ class DenseNet : public Network {
   }
 
   at::Tensor resume(const at::Tensor& map) const override {
-    auto x = map;
-    for (const auto& layer : blocks_.back()) x = layer(x, /*training=*/false);
-    return head(norm_(x, /*training=*/false));
+    return head(block(blocks_.size() - 1, map, /*training=*/false));
   }
 
   at::Tensor last_layer_weight() const override { return classifier_.weight; }
@@ -88,6 +92,14 @@ class DenseNet : public Network {
 
  protected:
   virtual at::Tensor stem(const at::Tensor& images, bool training) const = 0;
+
+  // A block's layers and its transition, or the last norm.
+  at::Tensor block(size_t b, const at::Tensor& map, bool training) const {
+    if (b < frozen_.size() && frozen_[b] && map.is_cpu()) return (*frozen_[b])(map);
+    auto x = map;
+    for (const auto& layer : blocks_[b]) x = layer(x, training);
+    return b == transitions_.size() ? norm_(x, training) : transitions_[b](x, training);
+  }
 
   // All convolutions in the order of modules(), for initial weights that are drawn again.
   std::vector<Conv> convolutions(const Conv& first) const {
@@ -101,6 +113,8 @@ class DenseNet : public Network {
 
   std::vector<std::vector<DenseLayer>> blocks_;
   std::vector<Transition> transitions_;  // one fewer than blocks
+  // Once the network is frozen, one for each block; null where layers go one by one.
+  std::vector<std::unique_ptr<const DenseBlock>> frozen_;
   BatchNorm norm_;
   Linear classifier_;
 };
@@ -158,7 +172,7 @@ class TorchvisionDenseNet : public DenseNet {
 
  protected:
   at::Tensor stem(const at::Tensor& images, bool training) const override {
-    return at::max_pool2d(convolve(conv0_, norm0_, images, training, {.add = {}, .relu = true}), 3, 2, 1);
+    return max_pool(convolve(conv0_, norm0_, images, training, {.add = {}, .relu = true}));
   }
 
  private:

@@ -73,8 +73,11 @@ thread_local OutputMeter* OutputMeter::meter = nullptr;
 }  // namespace
 
 int64_t most_images_with_graph(Network& network, int64_t side, const Compute& compute) {
-  const c10::NoGradGuard no_grad;
-  const auto image = at::zeros({1, 3, side, side}, compute.device).contiguous(at::MemoryFormat::ChannelsLast);
+  // With a graph: what a node keeps need not be made where there is none.
+  const c10::AutoGradMode graph(true);
+  const auto image = at::zeros({1, 3, side, side}, compute.device)
+                         .contiguous(at::MemoryFormat::ChannelsLast)
+                         .requires_grad_(true);
   const int64_t most = compute.on_gpu() ? free_device_memory(compute.device) / 4 : kGraphBytes;
   const Autocast autocast(compute);
   // What a frozen network makes at its first pass stays with it, and is no part of a graph.

@@ -78,7 +78,7 @@ void freeze(Conv& conv, const Freeze& how) {
   conv.weight.set_data(at::empty({0}, conv.weight.options()));
 }
 
-void freeze(Conv& conv, BatchNorm& norm, const Freeze& how) {
+void fold(Conv& conv, BatchNorm& norm) {
   const c10::NoGradGuard guard;
   const auto type = conv.weight.scalar_type();
   const auto scale = norm.weight.to(at::kDouble) / at::sqrt(norm.variance.to(at::kDouble) + 1e-5);  // [out]
@@ -87,6 +87,10 @@ void freeze(Conv& conv, BatchNorm& norm, const Freeze& how) {
   conv.weight.set_data((conv.weight.to(at::kDouble) * scale.view({-1, 1, 1, 1})).to(type));
   conv.bias = shift.to(type);
   norm.folded = true;
+}
+
+void freeze(Conv& conv, BatchNorm& norm, const Freeze& how) {
+  fold(conv, norm);
   freeze(conv, how);
 }
 
@@ -95,10 +99,6 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
-
-at::Tensor global_average(const at::Tensor& map) {
-  return at::mean(map, {2, 3}, /*keepdim=*/false, sum_type(map));
-}
 
 Builder::Builder(const Init& init, std::vector<NamedTensor>& weights)
     : init_(init), generator_(at::make_generator<at::CPUGeneratorImpl>(init.seed)), weights_(weights) {}

@@ -47,8 +47,10 @@ at::Tensor convolve(const Conv& conv, const BatchNorm& norm, const at::Tensor& x
                     const Then& then);
 at::Tensor convolve(const Conv& conv, const at::Tensor& x, const Then& then);  // where there is no norm
 
-// Makes a convolution ready for evaluation, and the batch norm that reads its output part of it, computed in
-// float64 and rounded; the norm then hands its input on.
+// Makes the batch norm that reads a convolution's output part of it, computed in float64 and rounded; the
+// norm then hands its input on.
+void fold(Conv& conv, BatchNorm& norm);
+// Makes a convolution ready for evaluation, and with it the batch norm that reads its output.
 void freeze(Conv& conv, const Freeze& how);
 void freeze(Conv& conv, BatchNorm& norm, const Freeze& how);
 
@@ -108,5 +110,7 @@ inline at::ScalarType sum_type(const at::Tensor& x) {
 
 // Average over space in float32 (or float64): [N, C, H, W] → [N, C].
 at::Tensor global_average(const at::Tensor& map);
+// Maxima of 3×3 pixels with stride 2 and padding 1.
+at::Tensor max_pool(const at::Tensor& map);
 
 }  // namespace mode_ensemble

@@ -98,7 +98,7 @@ int64_t ResidualNetwork::add_layer(Builder& build, int blocks, ResidualBlock::Sh
 ForwardResult ResidualNetwork::forward(const at::Tensor& images, bool training, const Want& want) {
   ForwardResult result;
   auto x = convolve(conv1_, bn1_, images, training, {.add = {}, .relu = true});
-  if (pools_) x = at::max_pool2d(x, 3, 2, 1);
+  if (pools_) x = max_pool(x);
   if (result.ends_with(x, want)) return result;
   for (const auto& layer : layers_) {
     for (const auto& block : layer) x = block(x, training);

@@ -26,6 +26,9 @@ const NETWORKS: readonly (readonly [name: string, width: number, side?: number])
   // Every 3×3 convolution of stride 1 by Winograd's filtering; maps of 32, 16, 8, 4 pixels, and of 27, 14, 7, 4.
   ['cifar-resnet18', 32],
   ['cifar-resnet18', 32, 27],
+  // Dense blocks that go image by image (models/dense_block.h); maps of 16, 8, 4, 2 pixels, and of 17, 8, 4, 2.
+  ['densenet121', 64, 64],
+  ['densenet121', 64, 67],
   // Channels that are no multiple of a panel.
   ['wrn-10-3', 16, 19],
 ];
