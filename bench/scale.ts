@@ -2,7 +2,7 @@
  * Time and peak memory of a run against the number of modes, OoD sets, images and ensembles, each doubled four times.
  *
  *   npm run bench:scale -- [--modes 2] [--sets 1] [--images 1000] [--ensembles 8] [--doublings 4] [--arch cifar-resnet18] [--width 16]
- *       [--detectors msp,energy,knn] [--threads N] [--grows modes,sets,images,ensembles]
+ *       [--detectors msp,energy,knn] [--threads N] [--modes-at-once N] [--grows modes,sets,images,ensembles]
  *
  * The modes are initial weights, which take as long as trained ones; data are the built-in shapes against noise. Each measurement is a
  * run of its own in an empty folder, in a process of its own: extraction, fits, evaluation and report. Prints a row a measurement, and how
@@ -29,6 +29,7 @@ const { values } = parseArgs({
     width: { type: 'string', default: '16' },
     detectors: { type: 'string', default: 'msp,energy,knn' },
     threads: { type: 'string', default: String(availableParallelism()) },
+    'modes-at-once': { type: 'string' },
     grows: { type: 'string', default: 'modes,sets,images,ensembles' },
   },
 });
@@ -48,6 +49,7 @@ const base: Size = {
   ensembles: Number(values.ensembles),
 };
 const doublings = Number(values.doublings);
+const atOnce = values['modes-at-once'];
 /** So many modes are there where the number of ensembles is what grows. */
 const MODES_OF_ENSEMBLES = 10;
 const CLASSES = 10;
@@ -86,6 +88,7 @@ async function measure({ modes, sets, images, ensembles }: Size): Promise<{ seco
     seeds: Array.from({ length: modes }, (_, i) => i + 1),
     checkpoints: join(folder, 'modes', '{seed}.safetensors'),
     threads: Number(values.threads),
+    ...(atOnce === undefined ? {} : { modesAtOnce: Number(atOnce) }),
     evaluate: { detectors: values.detectors.split(','), ensembles: ensemblesOf(modes, ensembles) },
   };
   writeFileSync(file, JSON.stringify(experiment));

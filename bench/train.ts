@@ -32,7 +32,7 @@ const addon = getAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-bench-'));
 
 /** What a CPU has. */
-type OnCpu = Exclude<Precision, 'tf32' | 'float16'>;
+type OnCpu = Exclude<Precision, 'float32-plain' | 'tf32' | 'float16'>;
 
 interface Case {
   /** Multiply-adds of one image's forward pass, in 10⁹; a training step takes three times as many. */

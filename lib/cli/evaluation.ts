@@ -19,6 +19,7 @@ import {
   intervalsOf,
   listOption,
   type MachineFlags,
+  modesAtOnceOption,
   type SuiteFlags,
   type TransformFlags,
   transformOverrides,
@@ -44,6 +45,7 @@ export interface EvaluationFlags extends ModeFlags, EnsembleFlags, IntervalFlags
   batchSize: number;
   precision: Precision;
   storage: Storage;
+  modesAtOnce?: number;
 }
 
 /** Checkpoints, in-distribution data, architectures. */
@@ -78,11 +80,14 @@ export function addEvaluationOptions(command: Command): Command {
     .option('--features <dir>', 'feature store: what is there is not extracted again', DEFAULT_FEATURES)
     .addOption(fieldOption('--batch-size <n>', 'batchSize', 'images in a pass').default(256))
     .addOption(
-      fieldOption('--precision <name>', 'inPrecision', 'float32 or bfloat16; on a GPU also tf32 or float16').default(
-        'float32',
-      ),
+      fieldOption(
+        '--precision <name>',
+        'inPrecision',
+        'float32, float32-plain (layer by layer, to compare with) or bfloat16; on a GPU also tf32 or float16',
+      ).default('float32'),
     )
-    .addOption(fieldOption('--storage <name>', 'storage', 'of stored features: float32 or float16').default('float32'));
+    .addOption(fieldOption('--storage <name>', 'storage', 'of stored features: float32 or float16').default('float32'))
+    .addOption(modesAtOnceOption());
   return addPassOptions(command, addEnsembleOptions);
 }
 
@@ -105,6 +110,7 @@ export function checkpointSettings(flags: EvaluationFlags): CheckpointSettings {
     ...{ in: inSpec, suite, data, root, arch, width, preprocessing, features, batchSize, precision, skipBadImages },
     transform: transformOverrides(flags),
     storage: flags.storage,
+    modesAtOnce: flags.modesAtOnce,
     checkpoints: checkpoint,
     device,
     threads,

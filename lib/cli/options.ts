@@ -281,6 +281,14 @@ export function addMachineOptions(command: Command): Command {
     .addOption(fieldOption('--workers <n>', 'workers', 'threads that read images (default: 2)'));
 }
 
+export function modesAtOnceOption(): Option {
+  return fieldOption(
+    '--modes-at-once <n>',
+    'modesAtOnce',
+    'networks in memory together; more read the images again (default: 16)',
+  );
+}
+
 /** The entries that were given, without those left undefined. */
 export function given<T extends object>(values: T): Partial<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;

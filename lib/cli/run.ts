@@ -22,6 +22,7 @@ import {
   given,
   intervalsOf,
   type MeasureFlags,
+  modesAtOnceOption,
 } from './options.js';
 import { duration } from './progress.js';
 import { formatTable } from './table.js';
@@ -39,6 +40,7 @@ interface Flags
         | 'device'
         | 'threads'
         | 'workers'
+        | 'modesAtOnce'
         | 'skipBadImages'
       >
     >,
@@ -100,6 +102,7 @@ export function addRun(program: Command, context: CommandContext): void {
     )
     .option('--update', 'put modes aside that were trained with other settings, and train them again');
   addMeasureOptions(addMachineOptions(command))
+    .addOption(modesAtOnceOption())
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
     .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')
     .option('--json', 'print the results as JSON')

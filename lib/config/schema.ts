@@ -76,11 +76,12 @@ export const fields = {
   seeds: seedList(1),
   width: count(),
   /** Of an evaluation. */
-  inPrecision: oneOf(['float32', 'tf32', 'bfloat16', 'float16']),
+  inPrecision: oneOf(['float32', 'float32-plain', 'tf32', 'bfloat16', 'float16']),
   device: z.string().regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, deviceText),
   storage: z.enum(['float32', 'float16'], { error: 'float32 or float16' }),
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
+  modesAtOnce: count(),
   k: count(),
   ensembleSize: z.union([whole(2, Number.MAX_SAFE_INTEGER, sizeText), z.literal('all')], { error: sizeText }),
   convention: z.enum(['reference', 'knn', 'openood'], { error: 'reference, knn or openood' }),
@@ -222,6 +223,8 @@ export const experimentSchema = z.strictObject(
     device: fields.device.default('auto'),
     threads: fields.threads.default(() => availableParallelism()),
     workers: fields.workers.default(2),
+    /** Networks that are open together while images go through them; more read the images again. */
+    modesAtOnce: fields.modesAtOnce.default(16),
     cluster: clusterSchema.optional(),
   },
   { error: 'a mapping of settings' },

@@ -66,10 +66,11 @@ export type * from './contract-processes.js';
 export type * from './contract-train.js';
 
 /**
+ * `float32-plain` goes through the layers one by one, with nothing folded or laid out for speed: what others are compared with.
  * `tf32` and `float16` are of GPUs: float32 of which convolutions and matrix products read 10 bits of the fraction; and
  * float16, in which nothing is trained.
  */
-export type Precision = 'float32' | 'tf32' | 'bfloat16' | 'float16';
+export type Precision = 'float32' | 'float32-plain' | 'tf32' | 'bfloat16' | 'float16';
 export interface ArchOptions {
   /** Canonical name of a row in the registry (native/models/registry.cc). */
   name: string;

@@ -44,6 +44,8 @@ export interface ExtractSettings {
   passes: readonly Pass[];
   /** The type in which features are stored; default: float32. */
   storage?: Storage | undefined;
+  /** So many networks are open together at most; more read the images again. Default: MODES_AT_ONCE. */
+  modesAtOnce?: number | undefined;
   /** What else is made of the images of test data and OoD sets when they go through a mode's network. */
   beside?: Beside | undefined;
   store: FeatureStore;
@@ -69,14 +71,20 @@ export interface ExtractedFeatures {
   skippedImages: Record<string, SkippedImage[]>;
 }
 
+/**
+ * A network is open for as long as an image is at hand, so that memory grows with the modes up to here, and decoding, which is a
+ * small part of so many passes, is done again for more of them.
+ */
+export const MODES_AT_ONCE = 16;
+
 /** What an evaluation asks of native code, from this addon. */
 export function servicesOf(addon: Addon): Services {
   return { neighbours: (options, hooks) => startJob((sink) => addon.neighbours(options, sink), hooks) };
 }
 
 /**
- * Makes the feature files that are missing: one job for each data set and each kind of preprocessing, so that each image
- * is decoded once for it and goes through each network once. What is in the store under the right key is not made again.
+ * Makes the feature files that are missing: one job for each data set and each kind of preprocessing (and each
+ * `modesAtOnce` modes), so that each image is decoded once for it and goes through each network once. What is in the store under the right key is not made again.
  *
  * @throws ModeEnsembleError E_DATA for images that cannot be read, E_CHECKPOINT for weights of another shape,
  *   E_ABORTED, E_IO; finished feature files stay
@@ -142,9 +150,9 @@ export async function extractSet(
   result.made += missing.length;
   result.madePaths.push(...missing.map(({ path }) => path));
   result.reused += files.length - missing.length;
-  const groups = byTransform(missing);
+  const groups = goingTogether(missing, settings.modesAtOnce);
   for (const [index, group] of groups.entries()) {
-    const part = groups.length > 1 ? ` (preprocessing ${index + 1} of ${groups.length})` : '';
+    const part = groups.length > 1 ? ` (group ${index + 1} of ${groups.length})` : '';
     hooks.onStage?.(`extract ${label}${part}`);
     await makeFiles(settings, set, group, hooks, beside);
   }
@@ -192,8 +200,8 @@ function fingerprintOf({ fingerprint, skipBadImages }: DataSet): string {
   return skipBadImages ? `${fingerprint}+skip` : fingerprint;
 }
 
-/** Networks that see the same pixels go together. */
-export function byTransform(files: readonly Wanted[]): Wanted[][] {
+/** Networks that see the same pixels go together, up to so many of them. */
+export function goingTogether(files: readonly Wanted[], modesAtOnce = MODES_AT_ONCE): Wanted[][] {
   const groups = new Map<string, Wanted[]>();
   for (const file of files) {
     const text = canonicalJson({ ...file.member.transform });
@@ -201,7 +209,15 @@ export function byTransform(files: readonly Wanted[]): Wanted[][] {
     if (group) group.push(file);
     else groups.set(text, [file]);
   }
-  return [...groups.values()];
+  return [...groups.values()].flatMap((group) => {
+    const members = [...new Set(group.map(({ member }) => member))];
+    return chunksOf(members, modesAtOnce).map((some) => group.filter(({ member }) => some.includes(member)));
+  });
+}
+
+function chunksOf<T>(items: readonly T[], size: number): T[][] {
+  const count = Math.ceil(items.length / size);
+  return Array.from({ length: count }, (_, i) => items.slice(i * size, (i + 1) * size));
 }
 
 /** Makes files of members with one preprocessing. */

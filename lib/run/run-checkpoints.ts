@@ -71,6 +71,8 @@ export interface CheckpointSettings {
   device?: string | undefined;
   threads: number;
   workers: number;
+  /** So many networks are open together at most; more read the images again. Default: MODES_AT_ONCE. */
+  modesAtOnce?: number | undefined;
   skipBadImages?: boolean | undefined;
   addon?: Addon | undefined;
   /** Default: all together. */
@@ -263,11 +265,12 @@ export function extractSettings(
 ): ExtractSettings {
   const classes = modes.classes ?? sets.test.classes;
   for (const set of sets.train ? [sets.test, sets.train] : [sets.test]) requireClasses(set, classes);
-  const { batchSize, precision, storage, threads, workers, addon } = settings;
+  const { batchSize, precision, storage, threads, workers, modesAtOnce, addon } = settings;
   const members = modes.members.map((member) => ({ ...member, classes: member.classes ?? classes.length }));
   const store = new FeatureStore(settings.features);
   const device = resolveDevice(settings.device ?? 'cpu', { addon, where: nameField(settings, 'device') });
-  return { members, sets, passes, storage, store, batchSize, device, precision, threads, workers, addon };
+  const machine = { device, threads, workers, modesAtOnce, addon };
+  return { members, sets, passes, storage, store, batchSize, precision, ...machine };
 }
 
 /** Labels can only be compared where the data has the classes the networks were trained on. */

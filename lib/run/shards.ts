@@ -14,7 +14,7 @@ import { safetensorsHead, type TensorPlan, writeSafetensors } from '../features/
 import { archOptions } from '../modes/arch.js';
 import { startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
-import { byTransform, type ExtractSettings, lookUp, type StageHooks, type Wanted } from './extract.js';
+import { type ExtractSettings, goingTogether, lookUp, type StageHooks, type Wanted } from './extract.js';
 
 /** The part `index` of `count`, from 1. */
 export interface Shard {
@@ -76,7 +76,7 @@ export async function extractShards(
     const wanted = missing.filter(({ key }) => !existsSync(partPath(store, key, shard)));
     result.reused += missing.length - wanted.length;
     if (from < to) {
-      for (const group of byTransform(wanted)) {
+      for (const group of goingTogether(wanted, settings.modesAtOnce)) {
         hooks.onStage?.(`extract ${label}, part ${shard.index} of ${shard.count}`);
         await extractPart(settings, set, group, { from, to, shard }, hooks);
         result.made += group.length;

@@ -165,7 +165,7 @@ export class Work implements Disposable {
   /** How features are made, of these modes. */
   extraction(model: number, members: readonly ExtractedMember[]): ExtractSettings {
     const { experiment, detectors } = this.plan(model);
-    const { threads, workers, evaluate } = experiment;
+    const { threads, workers, modesAtOnce, evaluate } = experiment;
     const { batchSize, precision, storage } = evaluate;
     const { train, test, out } = this.sets;
     return {
@@ -179,6 +179,7 @@ export class Work implements Disposable {
       device: this.device,
       threads,
       workers,
+      modesAtOnce,
       addon: this.addon,
     };
   }

@@ -8,6 +8,7 @@
 namespace mode_ensemble {
 
 void Network::prepare(const Freeze& how) {
+  if (how.plain) return;
   for (const auto& [name, tensor, trained] : weights_) {
     if (!tensor.is_floating_point()) continue;
     const bool usable = at::isfinite(tensor).all().item<bool>() &&

@@ -52,10 +52,12 @@ struct Init {
 
 // For what a network is frozen.
 struct Freeze {
-  Freeze(const Compute& compute, bool gradients) : type(compute.type), gradients(gradients) {}
+  Freeze(const Compute& compute, bool gradients)
+      : type(compute.type), gradients(gradients), plain(compute.plain) {}
   Freeze(const std::string& precision, bool gradients) : Freeze(Compute(precision), gradients) {}
   at::ScalarType type;  // of convolutions
   bool gradients;       // whether gradients of images will be asked for
+  bool plain;           // not at all
 };
 
 class Network {
@@ -79,8 +81,8 @@ class Network {
   // True where the images go into a convolution and nowhere else: autocast rounds them to bfloat16 there, so
   // they may come in bfloat16 with the same result.
   virtual bool begins_with_convolution() const { return true; }
-  // Freezes the network where all its numbers are finite. Elsewhere it stays as it is: oneDNN's ReLU makes
-  // zero of NaN, and nobody would notice.
+  // Freezes the network where that is wanted and all its numbers are finite. Elsewhere it stays as it is:
+  // oneDNN's ReLU makes zero of NaN, and nobody would notice.
   void prepare(const Freeze& how);
   // Makes evaluation cheaper: batch norms become part of the convolutions before them, where nothing reads
   // what is between the two, and convolutions are laid out for inference (models/frozen_conv.h). Numbers

@@ -16,12 +16,13 @@ namespace {
 struct PrecisionRow {
   std::string_view name;
   at::ScalarType type;
-  bool tf32, on_cpu;
+  bool tf32, on_cpu, plain;
 };
-constexpr std::array<PrecisionRow, 4> kPrecisions{{{"float32", at::kFloat, false, true},
-                                                   {"tf32", at::kFloat, true, false},
-                                                   {"bfloat16", at::kBFloat16, false, true},
-                                                   {"float16", at::kHalf, false, false}}};
+constexpr std::array<PrecisionRow, 5> kPrecisions{{{"float32", at::kFloat, false, true, false},
+                                                   {"float32-plain", at::kFloat, false, true, true},
+                                                   {"tf32", at::kFloat, true, false, false},
+                                                   {"bfloat16", at::kBFloat16, false, true, false},
+                                                   {"float16", at::kHalf, false, false, false}}};
 
 at::Device device_of(const std::string& name) {
   if (name == "cpu") return at::kCPU;
@@ -54,12 +55,13 @@ Compute::Compute(const std::string& device_name, const std::string& precision)
     if (!on_gpu() && !row.on_cpu) break;
     type = row.type;
     tf32 = row.tf32;
+    plain = row.plain;
     return;
   }
-  throw Error(ErrorCode::config,
-              std::string("precision: expected ") +
-                  (on_gpu() ? "float32, tf32, bfloat16 or float16" : "float32 or bfloat16") + ", found \"" +
-                  precision + "\".");
+  throw Error(ErrorCode::config, std::string("precision: expected ") +
+                                     (on_gpu() ? "float32, float32-plain, tf32, bfloat16 or float16"
+                                               : "float32, float32-plain or bfloat16") +
+                                     ", found \"" + precision + "\".");
 }
 
 void Compute::require_gradients() const {

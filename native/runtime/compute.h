@@ -12,8 +12,9 @@
 namespace mode_ensemble {
 
 struct Compute {
-  // `device`: cpu | cuda:N. `precision`: float32 | tf32 | bfloat16 | float16, on a CPU the first and the
-  // third alone; tf32 is float32 of which convolutions and matrix products read 10 bits of the fraction.
+  // `device`: cpu | cuda:N. `precision`: float32 | float32-plain | tf32 | bfloat16 | float16, on a CPU no
+  // tf32 and no float16; tf32 is float32 of which convolutions and matrix products read 10 bits of the
+  // fraction, float32-plain goes through networks as they are written (see Network::prepare).
   // Throws Error(config) for anything else, Error(device) where there is no such device.
   Compute(const std::string& device, const std::string& precision);
   // On the CPU.
@@ -26,6 +27,7 @@ struct Compute {
   at::Device device{at::kCPU};
   at::ScalarType type = at::kFloat;  // of convolutions and matrix products
   bool tf32 = false;
+  bool plain = false;  // networks are not frozen
 };
 
 // While it lives, this thread's convolutions and matrix products run in the type of a Compute (LibTorch's

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { PLAIN } from '../../lib/features/pass.js';
 import { FeatureFile } from '../../lib/features/store.js';
-import type { ArchOptions, OpenDataResult } from '../../lib/native/contract.js';
+import type { ArchOptions, OpenDataResult, Precision } from '../../lib/native/contract.js';
 import { getAddon } from '../../lib/native/load.js';
 import { writeCifar } from '../helpers/cifar.js';
 import { CIFAR_TRANSFORM, extractOptions, open, quiet } from '../helpers/native.js';
@@ -92,6 +93,36 @@ describe('the frozen network of an extraction', () => {
         const error = relativeError(await file.tensor(stage), pooled(tensors.get(stage) as Tensor));
         assert.ok(error < 1e-5, `${stage}: ${error}`);
       }
+    });
+  }
+
+  for (const [name, width, side = 32] of NETWORKS) {
+    it(`moves images against the gradient as the plain ${name} of width ${width}, ${side} pixels, does`, async () => {
+      const arch: ArchOptions = { name, width, classes: 10, dropout: 0 };
+      const checkpoint = join(folder, `${name}-moving.safetensors`);
+      writeWithNorms(checkpoint, await initWeights(arch, 1, checkpoint));
+      // Large, so that what the step does to the logits stands out from rounding.
+      const step = { kind: 'perturbed', temperature: 1, magnitude: 0.02, gradient: 'own' } as const;
+      const logitsOf = async (precision: Precision) => {
+        const paths = ['plain', 'perturbed'].map((pass) => join(folder, `${precision}-${pass}.safetensors`));
+        const outputs = [PLAIN, step].map((pass, at) => {
+          return { pass, path: paths[at] as string, storage: 'float32' as const, metadata: { key: 'test' } };
+        });
+        const of = { arch, precision, threads: 2, transform: transformOf(side) };
+        const options = extractOptions(data.handle, checkpoint, paths[0] as string, width, of);
+        const members = [{ arch, checkpoint, outputs, stageScores: [] }];
+        await getAddon().extract({ ...options, members }, quiet).done;
+        const files = await Promise.all(paths.map((path) => FeatureFile.open(path)));
+        return Promise.all(files.map(async (file) => Float64Array.from(await file.logits())));
+      };
+      const [before, after] = (await logitsOf('float32-plain')) as [Float64Array, Float64Array];
+      const [frozenBefore, frozenAfter] = (await logitsOf('float32')) as [Float64Array, Float64Array];
+      assert.ok(relativeError(frozenBefore, before) < 1e-5);
+      const move = after.map((value, at) => value - (before[at] as number));
+      const frozenMove = frozenAfter.map((value, at) => value - (frozenBefore[at] as number));
+      // Pixels whose gradient is near zero may step the other way.
+      const error = relativeError(frozenMove, move);
+      assert.ok(error < 0.005, `${error}`);
     });
   }
 

@@ -83,7 +83,7 @@ describe('native jobs', async () => {
   it('refuse a precision that the CPU has not', async () => {
     const { code, message } = await train('cpu', 'tf32');
     assert.equal(code, 'E_CONFIG');
-    assert.equal(message, 'precision: expected float32 or bfloat16, found "tf32".');
+    assert.equal(message, 'precision: expected float32, float32-plain or bfloat16, found "tf32".');
   });
 
   it('name as many GPUs as they have devices for', () => {

@@ -1,15 +1,21 @@
 /** How feature files are written: in bounded memory, and under temporary names that nobody else has. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openData } from '../../lib/data/open.js';
+import { FeatureStore, PLAIN } from '../../lib/features/index.js';
 import { archOptions, resolveArch } from '../../lib/modes/arch.js';
+import type { Member } from '../../lib/modes/member.js';
+import type { ExtractOptions } from '../../lib/native/contract.js';
+import { getAddon } from '../../lib/native/load.js';
+import { extractFeatures } from '../../lib/run/extract.js';
 import { writeCifar } from '../helpers/cifar.js';
 import { extractOne } from '../helpers/features.js';
-import { open } from '../helpers/native.js';
+import { CIFAR_TRANSFORM, open } from '../helpers/native.js';
 import { initWeights } from '../helpers/networks.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-extract-files-'));
@@ -30,6 +36,51 @@ describe('extraction', () => {
     const file = await extractOne(handle, checkpoint, output, 2);
     assert.equal(file.count, 4);
     assert.deepEqual(readdirSync(own).sort(), ['a.safetensors', ...taken].sort());
+  });
+
+  it('opens as many networks together as it may, and writes the same bytes', async () => {
+    const arch = resolveArch('cifar-resnet18', 2);
+    const options = archOptions(arch, 10);
+    writeCifar(join(folder, 'some'), 4);
+    const classes = Array.from({ length: 10 }, (_, i) => `class ${i}`);
+    using opened = await openData(`cifar10:${join(folder, 'some')}`);
+    const set = { ...opened, classes };
+    const members: Member[] = [];
+    for (const name of ['1', '2', '3']) {
+      const checkpoint = join(folder, `mode-${name}.safetensors`);
+      await initWeights(options, Number(name), checkpoint);
+      members.push({ name, checkpoint, weightsHash: name.repeat(64), arch, transform: CIFAR_TRANSFORM, classes: 10 });
+    }
+    const made = async (modesAtOnce?: number) => {
+      const jobs: number[] = [];
+      const stages: string[] = [];
+      const addon = Object.assign(Object.create(getAddon()), {
+        extract: (asked: ExtractOptions, sink: Parameters<ReturnType<typeof getAddon>['extract']>[1]) => {
+          jobs.push(asked.members.length);
+          return getAddon().extract(asked, sink);
+        },
+      });
+      const store = new FeatureStore(mkdtempSync(join(folder, 'store-')));
+      const machine = { threads: 1, workers: 1, batchSize: 4, precision: 'float32' as const, addon, modesAtOnce };
+      const sets = { test: set, out: [] };
+      const result = await extractFeatures(
+        { ...machine, members, sets, passes: [PLAIN], store },
+        { onStage: (stage) => stages.push(stage.replace(/^.*\(test\)/, '')) },
+      );
+      assert.equal(result.made, 3);
+      return { jobs, stages, bytes: result.madePaths.map((path) => readFileSync(path)) };
+    };
+    const together = await made();
+    assert.deepEqual([together.jobs, together.stages], [[3], ['']]);
+    const apart = await made(2);
+    assert.deepEqual(
+      [apart.jobs, apart.stages],
+      [
+        [2, 1],
+        [' (group 1 of 2)', ' (group 2 of 2)'],
+      ],
+    );
+    assert.deepEqual(apart.bytes, together.bytes);
   });
 
   it('takes no more memory for a file of 160 MB than for one of 32 MB', {

@@ -268,7 +268,7 @@ describe('handles and options', () => {
     );
     assert.match(
       (await failure(job({ precision: 'int3' }))).message,
-      /precision: expected float32 or bfloat16, found "int3"/,
+      /precision: expected float32, float32-plain or bfloat16, found "int3"/,
     );
     assert.match(
       (await failure(job({ arch: { name: 'cifar-resnet18', width: 8, classes: 5, dropout: 0 } }))).message,
