@@ -3,10 +3,11 @@
  * memory, logits alone), in turn on the same machine:
  *
  *   npm run bench:extract -- [--networks cifar-resnet18,wrn-28-10,resnet50,densenet121] [--rounds 3] [--python python3]
- *     [--compiled] [--precisions float32,bfloat16]
+ *     [--compiled] [--precisions float32,bfloat16] [--batches 4]
  *
- * Prints images per second (the median of the rounds, each of a few batches), the ratios to Python's ways, and which share of the GEMM
- * peak the multiply-adds of a plain forward pass would take. `--compiled` adds torch.compile with freezing, which takes minutes.
+ * Prints images per second (the median of the rounds; a round of ours is an extraction of `--batches`, from the first image to the file
+ * and with the laying out of weights at the first), the ratios to Python's ways, and which share of the GEMM peak the multiply-adds of
+ * a plain forward pass would take. `--compiled` adds torch.compile with freezing, which takes minutes.
  * Without a Python that has torch, ours alone.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     python: { type: 'string', default: 'python3' },
     compiled: { type: 'boolean', default: false },
+    batches: { type: 'string', default: '4' },
   },
 });
 const rounds = Number(values.rounds);
@@ -62,7 +64,7 @@ const WAYS: Record<OnCpu, readonly string[]> = {
 
 /** Images per second of one extraction. */
 async function ours(arch: ArchOptions, checkpoint: string, precision: OnCpu, given: Case): Promise<number> {
-  const count = given.batch * 4;
+  const count = given.batch * Number(values.batches);
   using set = await openData(`made-up:${given.size}/${given.classes}/${count}?split=train`);
   const path = join(folder, 'features.safetensors');
   const outputs = [{ pass: PLAIN, path, storage: 'float32' as const, metadata: {} }];

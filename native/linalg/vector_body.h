@@ -31,7 +31,8 @@ inline void store(unsigned short* to, Vector value) {
   *reinterpret_cast<LooseHalves*>(to) = __builtin_convertvector(chosen, Halves);
 }
 
-inline Vector all(float value) { return Vector{} + value; }
+// Less zero, not plus: that is the value itself, of -0 too, so that nothing is computed.
+inline Vector all(float value) { return value - Vector{}; }
 
 }  // namespace
 }  // namespace mode_ensemble
