@@ -89,6 +89,7 @@ test('the least experiment is completed with the recipe of the paper', () => {
     device: 'auto',
     threads: availableParallelism(),
     workers: 2,
+    modesAtOnce: 16,
   });
 });
 
