@@ -112,9 +112,10 @@ FrozenConv::FrozenConv(const ConvShape& shape, at::ScalarType type, bool gradien
 
 at::Tensor FrozenConv::operator()(const at::Tensor& input, const Then& then) const {
   const auto x = input.to(type_);
-  if (!wants_graph(x) && !wants_graph(then.add)) return run(x, then);
-  const auto add = then.add.defined() ? std::optional(then.add.to(type_)) : std::nullopt;
-  return FrozenStep::apply(x, add, this, then.relu);
+  // A map without its rank-1 part comes in float32, and what is added to its convolution with it.
+  const auto add = then.add.defined() ? then.add.to(type_) : at::Tensor();
+  if (!wants_graph(x) && !wants_graph(add)) return run(x, {add, then.relu});
+  return FrozenStep::apply(x, add.defined() ? std::optional(add) : std::nullopt, this, then.relu);
 }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRef input,

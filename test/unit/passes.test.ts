@@ -169,6 +169,17 @@ describe('a perturbed pass', () => {
     assert.deepEqual(await turned?.logits(), await secondOwn.logits());
   });
 
+  for (const name of ['cifar-resnet18', 'cifar-resnet20', 'wrn-10-1', 'densenet121']) {
+    it(`takes rank-1 parts away in bfloat16 as it does in float32: ${name}`, async () => {
+      const width = name === 'densenet121' ? 64 : 16;
+      const change = { arch: { name, width, classes: 10, dropout: 0 }, transform: square(64) };
+      const [whole] = await extracted([RANK1], change);
+      const [half] = await extracted([RANK1], { ...change, precision: 'bfloat16' });
+      const error = relativeError((await half?.logits()) as Float32Array, (await whole?.logits()) as Float32Array);
+      assert.ok(error < 0.1, `${error}`);
+    });
+  }
+
   it('steps from float32 pixels when the network computes in bfloat16', async () => {
     // Pixels from 1.02 to 2.02, where bfloat16 numbers are 0.0078 apart: rounded before the step, all would be as before.
     const mean: [number, number, number] = [-1.02, -1.02, -1.02];
