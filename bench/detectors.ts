@@ -3,7 +3,8 @@
  * network anew; bench/detectors_reference.py), on the same images, in the same run:
  *
  *   npm run bench:detectors -- [--data FOLDER] [--images 200] [--train 500] [--magnitude 0.0014]
- *     [--classes 10] [--detectors msp,odin,energy,gradnorm,knn,mahalanobis,rankfeat] [--rounds 2] [--python python3] [--python-images 40] [--python-train 100]
+ *     [--classes 10] [--detectors msp,odin,energy,gradnorm,knn,mahalanobis,rankfeat] [--rounds 2] [--python python3]
+ *     [--python-images 40] [--python-train 100]
  *
  * `--data`: the folder with imagenette/, dtd/ and places/ (default: the test data beside the project). The network has freshly
  * drawn weights and ten classes, those of Imagenette; with another number of `--classes` images are dealt out to so many of them, the
@@ -17,6 +18,7 @@ import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync } f
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { DETECTORS } from '../lib/detectors/index.js';
 import { getAddon } from '../lib/native/load.js';
 import { evaluateOod, type OodSettings } from '../lib/run/run-checkpoints.js';
 import { tuneMahalanobis } from '../lib/run/tune.js';
@@ -139,6 +141,10 @@ const RANKFEAT: Row = {
 const ALL = ['msp', 'odin', 'energy', ...MAHALANOBIS, 'gradnorm', 'rankfeat', { knn: { k } }].filter((detector) => {
   return wanted.includes(typeof detector === 'string' ? detector : (Object.keys(detector)[0] as string));
 });
+const unknown = wanted.find((name) => !DETECTORS.some((detector) => detector.name === name));
+if (unknown !== undefined) {
+  throw new Error(`--detectors: expected some of ${DETECTORS.map(({ name }) => name).join(', ')}, found ${unknown}.`);
+}
 const isWanted = ({ python: [name = ''] }: Row) => wanted.includes(name.replace(/-.*/, ''));
 
 interface Phase {
@@ -191,7 +197,7 @@ async function main(): Promise<void> {
   const rank1s: number[] = [];
   for (let round = 0; round < rounds; round++) {
     plains.push(await run(`plain-${round}`, ['msp']));
-    rank1s.push(await run(`rank1-${round}`, RANKFEAT.detectors));
+    if (isWanted(RANKFEAT)) rank1s.push(await run(`rank1-${round}`, RANKFEAT.detectors));
   }
   const [plain, rank1] = [median(plains), median(rank1s)];
   process.stderr.write(`plain ${plains.join(', ')}; with rank 1 ${rank1s.join(', ')}\n`);

@@ -3,7 +3,14 @@ import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { check, checkList, checkText } from '../config/check.js';
 import { ConfigError } from '../config/errors.js';
-import { fields, RECIPES, type TrainSettings, type TransformSettings, trainSchema } from '../config/schema.js';
+import {
+  fields,
+  MODES_AT_ONCE,
+  RECIPES,
+  type TrainSettings,
+  type TransformSettings,
+  trainSchema,
+} from '../config/schema.js';
 import { SUITES } from '../data/suites.js';
 import { CONVENTION_NAMES, type ConventionName, DEFAULT_INTERVALS, type IntervalSettings } from '../metrics/index.js';
 import type { EnsembleWish } from '../run/experiment.js';
@@ -285,7 +292,7 @@ export function modesAtOnceOption(): Option {
   return fieldOption(
     '--modes-at-once <n>',
     'modesAtOnce',
-    'networks in memory together; more read the images again (default: 16)',
+    `networks in memory together; more read the images again (default: ${MODES_AT_ONCE})`,
   );
 }
 

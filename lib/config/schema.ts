@@ -65,6 +65,12 @@ function triple(text: string, least?: number) {
   return z.tuple([numbers, numbers, numbers], { error: text });
 }
 
+/**
+ * A network is open for as long as an image is at hand, so that memory grows with the modes up to here, and decoding, which is a
+ * small part of so many passes, is done again for more of them.
+ */
+export const MODES_AT_ONCE = 16;
+
 /** The checks of single fields, shared by the file and the flags. */
 export const fields = {
   ...trainFields,
@@ -224,7 +230,7 @@ export const experimentSchema = z.strictObject(
     threads: fields.threads.default(() => availableParallelism()),
     workers: fields.workers.default(2),
     /** Networks that are open together while images go through them; more read the images again. */
-    modesAtOnce: fields.modesAtOnce.default(16),
+    modesAtOnce: fields.modesAtOnce.default(MODES_AT_ONCE),
     cluster: clusterSchema.optional(),
   },
   { error: 'a mapping of settings' },

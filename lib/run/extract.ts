@@ -1,5 +1,6 @@
 import { canonicalJson } from '../config/canonical.js';
 import { ConfigError } from '../config/errors.js';
+import { MODES_AT_ONCE } from '../config/schema.js';
 import type { DataSet } from '../data/open.js';
 import type { Services } from '../detectors/index.js';
 import { EXTRACTOR_VERSION, featureKey, featureMetadata } from '../features/key.js';
@@ -19,6 +20,7 @@ import type {
 import { type JobHooks, startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import type { Beside } from './beside.js';
+import { chunksOf } from './graph.js';
 import type { MemberFeatures, PassFiles } from './types.js';
 
 /** As a job's, and told what is done next, for instance `train seed 1000` or `extract textures`. */
@@ -71,12 +73,6 @@ export interface ExtractedFeatures {
   skippedImages: Record<string, SkippedImage[]>;
 }
 
-/**
- * A network is open for as long as an image is at hand, so that memory grows with the modes up to here, and decoding, which is a
- * small part of so many passes, is done again for more of them.
- */
-export const MODES_AT_ONCE = 16;
-
 /** What an evaluation asks of native code, from this addon. */
 export function servicesOf(addon: Addon): Services {
   return { neighbours: (options, hooks) => startJob((sink) => addon.neighbours(options, sink), hooks) };
@@ -84,7 +80,8 @@ export function servicesOf(addon: Addon): Services {
 
 /**
  * Makes the feature files that are missing: one job for each data set and each kind of preprocessing (and each
- * `modesAtOnce` modes), so that each image is decoded once for it and goes through each network once. What is in the store under the right key is not made again.
+ * `modesAtOnce` modes), so that each image is decoded once for it and goes through each network once. What is in the
+ * store under the right key is not made again.
  *
  * @throws ModeEnsembleError E_DATA for images that cannot be read, E_CHECKPOINT for weights of another shape,
  *   E_ABORTED, E_IO; finished feature files stay
@@ -213,11 +210,6 @@ export function goingTogether(files: readonly Wanted[], modesAtOnce = MODES_AT_O
     const members = [...new Set(group.map(({ member }) => member))];
     return chunksOf(members, modesAtOnce).map((some) => group.filter(({ member }) => some.includes(member)));
   });
-}
-
-function chunksOf<T>(items: readonly T[], size: number): T[][] {
-  const count = Math.ceil(items.length / size);
-  return Array.from({ length: count }, (_, i) => items.slice(i * size, (i + 1) * size));
 }
 
 /** Makes files of members with one preprocessing. */
