@@ -56,7 +56,9 @@ bool Winograd::serves(int64_t in, int64_t out) {
 
 Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradKernels* kernels)
     : in_(in), out_(out), panels_((out + kWinogradPanel - 1) / kWinogradPanel), kernels_(kernels) {
-  weight_.resize(static_cast<size_t>(panels_ * kTilePoints * in * kWinogradPanel));
+  // Not a vector, which would fill it with zeros first.
+  weight_memory_ = floats(panels_ * kTilePoints * in * kWinogradPanel);
+  weight_ = static_cast<float*>(weight_memory_.get());
   const auto g = weight_transform();
   // One input channel of a panel at a time, so that memory is written in runs.
   at::parallel_for(0, panels_ * in, 1, [&](int64_t begin, int64_t end) {
@@ -74,7 +76,7 @@ Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradK
         for (size_t x = 0; x < 3; ++x)
           for (size_t o = 0; o < kWinogradPanel; ++o)
             half[i][x][o] = g[i][0] * w[x][o] + g[i][1] * w[3 + x][o] + g[i][2] * w[6 + x][o];
-      float* to = weight_.data() + (panel * kTilePoints * in + c) * kWinogradPanel;
+      float* to = weight_ + (panel * kTilePoints * in + c) * kWinogradPanel;
       for (size_t i = 0; i < 6; ++i)
         for (size_t j = 0; j < 6; ++j, to += in * kWinogradPanel)
           for (size_t o = 0; o < kWinogradPanel; ++o)
@@ -112,11 +114,12 @@ void Winograd::run(const Call& call) const {
         const int64_t from = item % parts * kTiles, to = std::min(count, from + kTiles);
         for (int64_t point = 0; point < kTilePoints; ++point)
           kernels_->product(inputs + point * step + from * in_,
-                            weight_.data() + (panel * kTilePoints + point) * in_ * kWinogradPanel,
+                            weight_ + (panel * kTilePoints + point) * in_ * kWinogradPanel,
                             sums + point * sum_step, to - from, in_, kWinogradPanel);
-        kernels_->output({sums, sum_step, kWinogradPanel, first + from, first + to}, map,
-                         {call.out, call.half, call.step ? call.step : out_, channel,
-                          std::min(out_, channel + kWinogradPanel), call.bias, call.add, call.relu});
+        kernels_->output(
+            {sums, sum_step, kWinogradPanel, first + from, first + to}, map,
+            {call.out, call.half, call.step ? call.step : out_, channel,
+             std::min(out_, channel + kWinogradPanel), call.bias, call.add, call.relu, call.mask});
       }
     });
   }

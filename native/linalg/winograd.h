@@ -1,8 +1,9 @@
 // 3×3 convolutions of stride 1 and padding 1 by Winograd's minimal filtering, computed in float32,
 // channels-last. Ours, since oneDNN no longer has it for x86.
 #pragma once
+#include <c10/core/Allocator.h>
+
 #include <cstdint>
-#include <vector>
 
 #include "linalg/winograd_kernels.h"
 
@@ -20,8 +21,8 @@ class Winograd {
   Winograd(const float* weight, int64_t in, int64_t out, const WinogradKernels* kernels = winograd_kernels());
 
   // images [count, height, width, in] → out [count, height, width, out] plus bias [out], plus `add` (laid out
-  // as `out`, or null), and relu. Images, `add` and `out` are float32 or all bfloat16. Runs on LibTorch's
-  // threads.
+  // as `out`, or null), and relu; zero where `mask` (likewise) is not above zero. Images, `add`, `mask` and
+  // `out` are float32 or all bfloat16. Runs on LibTorch's threads.
   struct Call {
     bool half = false;  // bfloat16
     const void* images = nullptr;
@@ -29,6 +30,7 @@ class Winograd {
     const float* bias = nullptr;
     const void* add = nullptr;
     bool relu = false;
+    const void* mask = nullptr;
     void* out = nullptr;
     // Numbers from one pixel of the outputs to the next; 0: as many as there are outputs.
     int64_t step = 0;
@@ -40,7 +42,8 @@ class Winograd {
  private:
   int64_t in_, out_, panels_;
   const WinogradKernels* kernels_;
-  std::vector<float> weight_;  // [panels, 36, in, 32], channels beyond `out` zero
+  at::DataPtr weight_memory_;
+  float* weight_;  // [panels, 36, in, 32], channels beyond `out` zero
 };
 
 }  // namespace mode_ensemble

@@ -123,6 +123,7 @@ template <typename Stored>
 void output_of(const WinogradSums& sums, const WinogradMap& map, const WinogradOutput& out) {
   auto* images = static_cast<Stored*>(out.at);
   const auto* add = static_cast<const Stored*>(out.add);
+  const auto* mask = static_cast<const Stored*>(out.mask);
   for (int64_t t = sums.first; t < sums.last; ++t) {
     const Tile tile = tile_of(t, map);
     const int64_t tall = map.height - tile.top < kTileOut ? map.height - tile.top : kTileOut;
@@ -147,6 +148,7 @@ void output_of(const WinogradSums& sums, const WinogradMap& map, const WinogradO
           if (add) value += load(add + at + x * out.channels);
           // In this order NaN stays NaN.
           if (out.relu) value = value < 0 ? Vector{} : value;
+          if (mask) value = load(mask + at + x * out.channels) <= 0 ? Vector{} : value;
           store(images + at + x * out.channels, value);
         }
       }

@@ -36,7 +36,8 @@ struct WinogradSums {
 };
 
 // Channels `from` to `to` of an output whose pixels are `channels` numbers apart: sums plus bias, plus `add`
-// (laid out as the output) where there is one; then relu.
+// where there is one; then relu; then zero where `mask`, if there is one, is not above zero (a gradient's way
+// back through relu). `add` and `mask` are laid out as the output.
 struct WinogradOutput {
   void* at = nullptr;
   bool half = false;
@@ -44,6 +45,7 @@ struct WinogradOutput {
   const float* bias = nullptr;
   const void* add = nullptr;
   bool relu = false;
+  const void* mask = nullptr;
 };
 
 struct WinogradKernels {

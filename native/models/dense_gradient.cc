@@ -68,8 +68,8 @@ at::Tensor DenseBlock::input_gradient(const at::Tensor& gradient, const Kept& ke
     channels -= growth_;
     const auto& narrowed = kept.narrowed[l];
     const auto grown = of_map.narrow(1, channels, growth_).contiguous(kChannelsLast);
-    auto of_narrowed = layers_[l].grow.frozen->input_gradient(grown, narrowed.sizes());
-    at::threshold_backward_out(of_narrowed, of_narrowed, narrowed, 0);
+    const auto of_narrowed =
+        layers_[l].grow.frozen->input_gradient(grown, narrowed.sizes(), {.add = {}, .mask = narrowed});
     const auto of_norm = layers_[l].narrow.frozen->input_gradient(of_narrowed, {n, channels, height, width});
     add_gradient(steps_[l].narrow.norm, /*relu=*/true, of_norm, map, of_map);
   }

@@ -39,36 +39,62 @@ bool wants_graph(const at::Tensor& x) {
 int64_t number_of(const FrozenConv* conv) { return reinterpret_cast<int64_t>(conv); }
 const FrozenConv* conv_of(int64_t number) { return reinterpret_cast<const FrozenConv*>(number); }
 
-struct FrozenBlock : torch::autograd::Function<FrozenBlock> {
+// The maps behind each convolution of a block, the block's own output last, to `keep`. x is a copy, as `keep`
+// may move what the caller holds.
+template <class Keep>
+at::Tensor run_block(const FrozenResidual& block, const at::Tensor x, const Keep& keep) {
+  auto y = x;
+  for (const auto* conv : block.convs) {
+    Then then{{}, true};
+    if (conv == block.convs.back()) then.add = block.past ? block.past->run(x, {}) : x;
+    y = conv->run(y, then);
+    keep(y);
+  }
+  return y;
+}
+
+struct FrozenBlocks : torch::autograd::Function<FrozenBlocks> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            const std::vector<const FrozenConv*>& convs, const FrozenConv* past) {
-    torch::autograd::variable_list outputs{x};
+                            const std::vector<FrozenResidual>& blocks) {
+    torch::autograd::variable_list maps{x};
+    // Of each block: how many convolutions, they themselves, and what leads past them.
     std::vector<int64_t> numbers;
-    for (const auto* conv : convs) {
-      Then then{{}, true};
-      if (conv == convs.back()) then.add = past ? past->run(x, {}) : x;
-      outputs.push_back(conv->run(outputs.back(), then));
-      numbers.push_back(number_of(conv));
+    for (const auto& block : blocks) {
+      run_block(block, maps.back(), [&](const at::Tensor& y) { maps.push_back(y); });
+      numbers.push_back(static_cast<int64_t>(block.convs.size()));
+      for (const auto* conv : block.convs) numbers.push_back(number_of(conv));
+      numbers.push_back(number_of(block.past));
     }
-    context->save_for_backward(outputs);
-    context->saved_data["convs"] = numbers;
-    context->saved_data["past"] = number_of(past);
-    return outputs.back();
+    context->save_for_backward(maps);
+    context->saved_data["blocks"] = numbers;
+    return maps.back();
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
-    const auto outputs = context->get_saved_variables();
-    const auto convs = context->saved_data["convs"].toIntVector();
-    const auto* past = conv_of(context->saved_data["past"].toInt());
-    auto gradient = at::threshold_backward(gradients[0].contiguous(kChannelsLast), outputs.back(), 0);
-    const auto beside = past ? past->input_gradient(gradient, outputs[0].sizes()) : gradient;
-    for (size_t i = convs.size(); i-- > 0;) {
-      gradient =
-          conv_of(convs[i])->input_gradient(gradient, outputs[i].sizes(), i == 0 ? beside : at::Tensor());
-      if (i > 0) at::threshold_backward_out(gradient, gradient, outputs[i], 0);
+    const auto maps = context->get_saved_variables();
+    const auto numbers = context->saved_data["blocks"].toIntVector();
+    std::vector<FrozenResidual> blocks;
+    for (size_t i = 0; i < numbers.size();) {
+      auto& block = blocks.emplace_back();
+      for (auto left = numbers[i++]; left > 0; --left) block.convs.push_back(conv_of(numbers[i++]));
+      block.past = conv_of(numbers[i++]);
     }
-    return {gradient, at::Tensor(), at::Tensor()};
+    size_t at = maps.size() - 1;  // of the map whose gradient is at hand
+    auto gradient = at::threshold_backward(gradients[0].contiguous(kChannelsLast), maps[at], 0);
+    for (size_t b = blocks.size(); b-- > 0;) {
+      const auto& [convs, past] = blocks[b];
+      const auto& input = maps[at - convs.size()];
+      const auto beside = past ? past->input_gradient(gradient, input.sizes()) : gradient;
+      for (size_t i = convs.size(); i-- > 0;) {
+        Then then;
+        if (i == 0) then.add = beside;
+        // The first map came from elsewhere, from a ReLU or not.
+        if (--at > 0) then.mask = maps[at];
+        gradient = convs[i]->input_gradient(gradient, maps[at].sizes(), then);
+      }
+    }
+    return {gradient, at::Tensor()};
   }
 };
 
@@ -119,9 +145,10 @@ at::Tensor FrozenConv::operator()(const at::Tensor& input, const Then& then) con
 }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRef input,
-                                      const at::Tensor& add) const {
+                                      const Then& then) const {
   if (!gradients_) throw Error(ErrorCode::config, "The network was frozen without gradients.");
   const auto& [weight, bias, stride, padding] = shape_;
+  const auto& add = then.add;
   const int64_t in = input[1], height = input[2], width = input[3];
   Way way = way_;
   if (way == in_phases && (height % 2 != 0 || width % 2 != 0)) way = oneDNN;
@@ -131,7 +158,7 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
     auto back = std::get<0>(at::convolution_backward(gradient, x, weight.to(type_), std::nullopt,
                                                      {stride, stride}, {padding, padding}, {1, 1},
                                                      /*transposed=*/false, {0, 0}, 1, {true, false, false}));
-    return add.defined() ? back.add_(add) : back;
+    return through_relu(add.defined() ? back.add_(add) : back, then.mask);
   }
   if (!backward_) {
     const auto turned_weight = way == in_phases ? phases(weight) : turned(weight);
@@ -140,7 +167,7 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
         ConvShape{turned_weight, at::zeros({turned_weight.size(0)}, weight.options()), 1, around}, type_);
   }
   const bool whole = way != in_phases && stride == 1;
-  const auto back = (*backward_)(gradient, {whole ? add : at::Tensor(), false});
+  const auto back = (*backward_)(gradient, whole ? Then{add, false, then.mask} : Then{});
   if (whole) return back;
   auto all = at::empty(input, back.options().memory_format(kChannelsLast));
   if (way == in_phases) {
@@ -150,23 +177,21 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
       all.slice(2, phase / 2, std::nullopt, 2)
           .slice(3, phase % 2, std::nullopt, 2)
           .copy_(given.narrow(1, phase * in, in));
-    return add.defined() ? all.add_(add) : all;
+    return through_relu(add.defined() ? all.add_(add) : all, then.mask);
   }
   if (add.defined())
     all.copy_(add);
   else
     all.zero_();
   all.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).add_(back);
-  return all;
+  return through_relu(all, then.mask);
 }
 
-at::Tensor frozen_residual(const at::Tensor& x, const std::vector<const FrozenConv*>& convs,
-                           const FrozenConv* past) {
-  const auto input = x.to(convs.front()->type());
-  if (wants_graph(input)) return FrozenBlock::apply(input, convs, past);
-  auto y = input;
-  for (size_t i = 0; i + 1 < convs.size(); ++i) y = convs[i]->run(y, {{}, true});
-  return convs.back()->run(y, {past ? past->run(input, {}) : input, true});
+at::Tensor frozen_residuals(const at::Tensor& x, const std::vector<FrozenResidual>& blocks) {
+  auto y = x.to(blocks.front().convs.front()->type());
+  if (wants_graph(y)) return FrozenBlocks::apply(y, blocks);
+  for (const auto& block : blocks) y = run_block(block, y, [](const at::Tensor&) {});
+  return y;
 }
 
 }  // namespace mode_ensemble

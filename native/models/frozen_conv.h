@@ -19,9 +19,8 @@ class FrozenConv {
 
   // For autograd.
   at::Tensor run(const at::Tensor& x, const Then& then) const { return forward_(x, then); }
-  // The gradient of an input of that size, plus `add` where it is defined.
-  at::Tensor input_gradient(const at::Tensor& gradient, at::IntArrayRef input,
-                            const at::Tensor& add = {}) const;
+  // The gradient of an input of that size, plus `then.add`, as far as `then.mask` lets it through.
+  at::Tensor input_gradient(const at::Tensor& gradient, at::IntArrayRef input, const Then& then = {}) const;
   at::ScalarType type() const { return type_; }
 
  private:
@@ -37,9 +36,14 @@ class FrozenConv {
 };
 
 // relu(convs(x) + past(x)), with ReLU between the convolutions: a residual block. `past` may be null: x
-// itself. One node of the graph, whose backward pass adds the two gradients of x where the convolution's is
-// at hand.
-at::Tensor frozen_residual(const at::Tensor& x, const std::vector<const FrozenConv*>& convs,
-                           const FrozenConv* past);
+// itself.
+struct FrozenResidual {
+  std::vector<const FrozenConv*> convs;
+  const FrozenConv* past = nullptr;
+};
+
+// Blocks one after the other: one node of the graph, whose backward pass adds the two gradients of a block's
+// input, and goes back through the ReLU that gave it, where the convolution's gradient is at hand.
+at::Tensor frozen_residuals(const at::Tensor& x, const std::vector<FrozenResidual>& blocks);
 
 }  // namespace mode_ensemble

@@ -60,6 +60,11 @@ const Operations& operations() {
 
 }  // namespace
 
+at::Tensor through_relu(at::Tensor gradient, const at::Tensor& output) {
+  if (output.defined()) at::threshold_backward_out(gradient, gradient, output, 0);
+  return gradient;
+}
+
 PackedConv::PackedConv(const ConvShape& shape, at::ScalarType type)
     : type_(type),
       weight_(shape.weight),
@@ -106,25 +111,29 @@ at::Tensor PackedConv::operator()(const at::Tensor& input, const Then& then) con
   if (!x.is_cpu() || !operations().serve(x.scalar_type())) {
     auto y = at::conv2d(x, weight_, bias_, stride_, padding_);
     if (then.add.defined()) y.add_(then.add);
-    return then.relu ? y.relu_() : y;
+    return through_relu(then.relu ? y.relu_() : y, then.mask);
   }
   if (x.sizes() != packed_for_) pack(x);
   const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_}, one{1, 1};
   if (!then.add.defined())
-    return operations().pointwise->call(x, weight_, bias_, padding, stride, one, 1,
-                                        then.relu ? "relu" : "none", Numbers(), "");
-  return operations().binary->call(
-      x, then.add.contiguous(kChannelsLast), weight_, bias_, padding, stride, one, 1, "add", 1.0,
-      then.relu ? std::optional<std::string_view>("relu") : std::nullopt, Numbers(), "");
+    return through_relu(operations().pointwise->call(x, weight_, bias_, padding, stride, one, 1,
+                                                     then.relu ? "relu" : "none", Numbers(), ""),
+                        then.mask);
+  return through_relu(
+      operations().binary->call(
+          x, then.add.contiguous(kChannelsLast), weight_, bias_, padding, stride, one, 1, "add", 1.0,
+          then.relu ? std::optional<std::string_view>("relu") : std::nullopt, Numbers(), ""),
+      then.mask);
 }
 
 at::Tensor PackedConv::by_winograd(const at::Tensor& x, const Then& then) const {
   auto y = at::empty({x.size(0), out_, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
-  at::Tensor add;
+  at::Tensor add, mask;
   if (then.add.defined()) add = then.add.contiguous(kChannelsLast);
+  if (then.mask.defined()) mask = then.mask.contiguous(kChannelsLast);
   winograd_->run({x.scalar_type() == at::kBFloat16, x.const_data_ptr(), x.size(0), x.size(2), x.size(3),
                   bias_.const_data_ptr<float>(), add.defined() ? add.const_data_ptr() : nullptr, then.relu,
-                  y.mutable_data_ptr()});
+                  mask.defined() ? mask.const_data_ptr() : nullptr, y.mutable_data_ptr()});
   return y;
 }
 

@@ -14,6 +14,9 @@ class Winograd;
 struct Then {
   at::Tensor add;  // of the output's shape, or undefined
   bool relu = false;
+  // What a ReLU gave, of the output's shape, where the output is the gradient that goes back through it: zero
+  // where it gave zero. For PackedConv alone.
+  at::Tensor mask{};
 };
 
 struct ConvShape {
@@ -21,6 +24,10 @@ struct ConvShape {
   at::Tensor bias;    // [out], float32
   int64_t stride = 1, padding = 0;
 };
+
+// A gradient, which is nobody else's, where `output`, which a ReLU gave, is above zero; all of it where that
+// is undefined.
+at::Tensor through_relu(at::Tensor gradient, const at::Tensor& output);
 
 // One convolution in one direction. A job's own thread may call it, not two at once.
 class PackedConv {

@@ -52,11 +52,6 @@ ResidualBlock::ResidualBlock(Builder& build, const std::string& name, const Shap
 
 // In place wherever autograd allows: batch norm keeps its input, ReLU its output.
 at::Tensor ResidualBlock::operator()(const at::Tensor& x, bool training) const {
-  if (convs.front().frozen && way != padding) {
-    std::vector<const FrozenConv*> frozen;
-    for (const auto& conv : convs) frozen.push_back(conv.frozen.get());
-    return frozen_residual(x, frozen, shortcut_conv.frozen.get());
-  }
   auto y = x;
   for (size_t i = 0; i + 1 < convs.size(); ++i)
     y = convolve(convs[i], norms[i], y, training, {.add = {}, .relu = true});
@@ -68,6 +63,14 @@ at::Tensor ResidualBlock::operator()(const at::Tensor& x, bool training) const {
     past = convolve(shortcut_conv, shortcut_norm, x, training, {});
   }
   return convolve(convs.back(), norms.back(), y, training, {.add = past, .relu = true});
+}
+
+std::optional<FrozenResidual> ResidualBlock::frozen() const {
+  if (!convs.front().frozen || way == padding) return {};
+  FrozenResidual out;
+  for (const auto& conv : convs) out.convs.push_back(conv.frozen.get());
+  out.past = shortcut_conv.frozen.get();
+  return out;
 }
 
 void ResidualBlock::freeze(const Freeze& how) {
@@ -95,13 +98,34 @@ int64_t ResidualNetwork::add_layer(Builder& build, int blocks, ResidualBlock::Sh
   return shape.out();
 }
 
+at::Tensor ResidualNetwork::through(const std::vector<ResidualBlock>& layer, const at::Tensor& x,
+                                    bool training) {
+  auto y = x;
+  // Blocks that can go together do.
+  std::vector<FrozenResidual> together;
+  const auto go = [&] {
+    if (!together.empty()) y = frozen_residuals(y, together);
+    together.clear();
+  };
+  for (const auto& block : layer) {
+    if (auto frozen = block.frozen()) {
+      together.push_back(std::move(*frozen));
+    } else {
+      go();
+      y = block(y, training);
+    }
+  }
+  go();
+  return y;
+}
+
 ForwardResult ResidualNetwork::forward(const at::Tensor& images, bool training, const Want& want) {
   ForwardResult result;
   auto x = convolve(conv1_, bn1_, images, training, {.add = {}, .relu = true});
   if (pools_) x = max_pool(x);
   if (result.ends_with(x, want)) return result;
   for (const auto& layer : layers_) {
-    for (const auto& block : layer) x = block(x, training);
+    x = through(layer, x, training);
     if (result.ends_with(x, want)) return result;
   }
   result.penultimate = global_average(x);
@@ -110,9 +134,7 @@ ForwardResult ResidualNetwork::forward(const at::Tensor& images, bool training, 
 }
 
 at::Tensor ResidualNetwork::resume(const at::Tensor& map) const {
-  auto x = map;
-  for (const auto& block : layers_.back()) x = block(x, /*training=*/false);
-  return head(x);
+  return head(through(layers_.back(), map, /*training=*/false));
 }
 
 at::Tensor ResidualNetwork::head(const at::Tensor& feature) const {

@@ -2,6 +2,7 @@
 // average and a linear layer. The families differ in the stem, in names, in shortcuts and in initial weights.
 #pragma once
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct ResidualBlock {
 
   ResidualBlock(Builder& build, const std::string& name, const Shape& shape, const Shortcut& shortcut);
   at::Tensor operator()(const at::Tensor& x, bool training) const;  // [N, in, H, W] → [N, out, H/stride, …]
+  // Of the frozen convolutions, where frozen_residuals serves such a block.
+  std::optional<FrozenResidual> frozen() const;
   void freeze(const Freeze& how);
 
   std::vector<Conv> convs;  // two, or three of a bottleneck (the stride is the 3×3's)
@@ -57,6 +60,9 @@ class ResidualNetwork : public Network {
   // first block halves the sides, but in the first layer.
   int64_t add_layer(Builder& build, int blocks, ResidualBlock::Shape first,
                     const ResidualBlock::Shortcut& shortcut);
+
+  // A layer's blocks one after the other.
+  static at::Tensor through(const std::vector<ResidualBlock>& layer, const at::Tensor& x, bool training);
 
   Conv conv1_;
   BatchNorm bn1_;

@@ -21,7 +21,7 @@ at::Tensor filter(const at::Tensor& input, const at::Tensor& weight, const at::T
   const auto shift = bias.defined() ? bias.contiguous() : at::zeros({out}, weight.options());
   Winograd(plain.const_data_ptr<float>(), weight.size(1), out)
       .run({false, x.const_data_ptr(), x.size(0), x.size(2), x.size(3), shift.const_data_ptr<float>(),
-            nullptr, false, y.mutable_data_ptr()});
+            nullptr, false, nullptr, y.mutable_data_ptr()});
   return y;
 }
 
