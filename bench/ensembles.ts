@@ -11,6 +11,7 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { normal, uniform } from '../lib/bench/made-up-features.js';
+import { SEARCH_MEMORY } from '../lib/config/schema.js';
 import { subsetsOfSize } from '../lib/ensemble/index.js';
 import type { NeighboursOptions } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
@@ -134,6 +135,7 @@ try {
     tensor: 'stage5',
     k: 50,
     threads,
+    memory: SEARCH_MEMORY,
   };
   const rounds: number[] = [];
   for (let round = 0; round < 3; round++) {

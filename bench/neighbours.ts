@@ -4,20 +4,29 @@
  * long the product of float32 matrices alone would take for all pairs, at what this machine reaches at that moment.
  *
  *   node dist/bench/neighbours.js [--case noise,clusters,spread,given] [--rows 50000] [--queries 60000] [--width 512]
- *     [--members 3] [--k 50] [--threads 2] [--rounds 3] [--python python3] [--tensor stage5 --bank FILE,… --ask FILE,…] [--json]
+ *     [--members 3] [--k 50] [--threads 2] [--rounds 3] [--memory 1536] [--python python3] [--tensor stage5 --bank FILE,… --ask FILE,…] [--json]
  *
  * `noise`: rectified normal numbers, without any structure; `clusters`: ten centres with a little noise; `spread`: a hundred
  * with more; `given`: the features in --bank and --ask (a file a member), repeated until there are enough rows, every number
  * changed by about 2 %. Feature files are made for this and removed again. With `--python`, one that has faiss, and one member, its
- * IndexFlatL2 searches the same files in turn, and the distances are compared. The peak of this process's memory comes last.
+ * IndexFlatL2 searches the same files in turn, and the distances are compared. `--memory` (MiB) bounds what is held of the bank.
+ * The peak of this process's memory comes last, and on Linux that of its own pages, without those of mapped files.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { SEARCH_MEMORY } from '../lib/config/schema.js';
 import { getAddon, readAddonRecord } from '../lib/native/load.js';
 import { startPython } from './python.js';
+
+/** Largest number of MiB seen so far that are this process's own pages; 0 where /proc does not say. */
+let ownPages = 0;
+function lookAtPages(): void {
+  const kib = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  ownPages = Math.max(ownPages, Number(kib ?? 0) / 1024);
+}
 
 /** Fills a row of the features of member `member`. */
 type Fill = (out: Float32Array, row: number, member: number) => void;
@@ -32,6 +41,7 @@ const { values } = parseArgs({
     k: { type: 'string', default: '50' },
     threads: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '3' },
+    memory: { type: 'string', default: String(SEARCH_MEMORY) },
     tensor: { type: 'string', default: 'stage5' },
     bank: { type: 'string', default: '' },
     ask: { type: 'string', default: '' },
@@ -176,13 +186,16 @@ async function measure(name: string) {
       tensor: values.tensor,
       k,
       threads,
+      memory: Number(values.memory),
     };
     const runs = [];
     for (let round = 0; round < rounds; round++) {
       const gflops = product(width);
       const start = performance.now();
       const before = process.cpuUsage();
+      const looking = process.platform === 'linux' ? setInterval(lookAtPages, 20) : undefined;
       const { search, distances } = await getAddon().neighbours(options, () => {}).done;
+      clearInterval(looking);
       const { user, system } = process.cpuUsage(before);
       const seconds = (performance.now() - start) / 1000;
       const processor = (user + system) / 1e6 / threads;
@@ -242,5 +255,8 @@ for (const name of list(values.case)) {
   }
 }
 if (values.json) console.log(JSON.stringify({ cpu: cpus()[0]?.model, threads, rows, queries, k, results }, null, 2));
-else console.log(`peak memory ${(process.resourceUsage().maxRSS / 2 ** 20).toFixed(2)} GiB`);
+else {
+  const own = ownPages > 0 ? `, of which its own pages while it searched ${ownPages.toFixed(0)} MiB` : '';
+  console.log(`peak memory ${(process.resourceUsage().maxRSS / 2 ** 20).toFixed(2)} GiB${own}`);
+}
 faiss?.end();

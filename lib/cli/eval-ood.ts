@@ -8,13 +8,21 @@ import { evaluateOod } from '../run/run-checkpoints.js';
 import type { CommandContext } from './context.js';
 import { detectorsOf } from './detector-flags.js';
 import { addEvaluationOptions, checkpointSettings, type EvaluationFlags } from './evaluation.js';
-import { addMeasureOptions, collect, collectList, fieldOption, type MeasureFlags } from './options.js';
+import {
+  addMeasureOptions,
+  collect,
+  collectList,
+  fieldOption,
+  type MeasureFlags,
+  searchMemoryOption,
+} from './options.js';
 
 interface Flags extends EvaluationFlags, MeasureFlags {
   out?: string[];
   train?: string;
   detector?: string[];
   k?: number;
+  searchMemory?: number;
   fusion?: FusionName;
   tuned?: string;
   scores?: string;
@@ -39,6 +47,7 @@ export function addEvalOod(program: Command, context: CommandContext): void {
       collectList,
     )
     .addOption(fieldOption('--k <n>', 'k', 'as knn:k=N: neighbour of the knn detector'))
+    .addOption(searchMemoryOption())
     .addOption(
       fieldOption(
         '--fusion <name>',
@@ -77,10 +86,10 @@ Examples:
 }
 
 async function evalOod(flags: Flags, context: CommandContext): Promise<void> {
-  const { out, train, tuned, scores, csv, convention, fusion } = flags;
+  const { out, train, tuned, scores, csv, convention, fusion, searchMemory } = flags;
   context.kept = flags.features;
   const detectors = detectorsOf(flags);
-  const settings = { ...checkpointSettings(flags), out, train, tuned, fusion, detectors, convention };
+  const settings = { ...checkpointSettings(flags), out, train, tuned, fusion, detectors, convention, searchMemory };
   const { evaluation, ...images } = await evaluateOod(settings, context.hooks);
   if (scores !== undefined) await writeScores(scores, evaluation);
   if (csv !== undefined) await writeFileAtomic(csv, resultsCsv(evaluation.rows));

@@ -7,6 +7,7 @@ import {
   fields,
   MODES_AT_ONCE,
   RECIPES,
+  SEARCH_MEMORY,
   type TrainSettings,
   type TransformSettings,
   trainSchema,
@@ -293,6 +294,14 @@ export function modesAtOnceOption(): Option {
     '--modes-at-once <n>',
     'modesAtOnce',
     `networks in memory together; more read the images again (default: ${MODES_AT_ONCE})`,
+  );
+}
+
+export function searchMemoryOption(): Option {
+  return fieldOption(
+    '--search-memory <MiB>',
+    'searchMemory',
+    `of training features that knn searches at a time (default: ${SEARCH_MEMORY})`,
   );
 }
 

@@ -23,6 +23,7 @@ import {
   intervalsOf,
   type MeasureFlags,
   modesAtOnceOption,
+  searchMemoryOption,
 } from './options.js';
 import { duration } from './progress.js';
 import { formatTable } from './table.js';
@@ -41,6 +42,7 @@ interface Flags
         | 'threads'
         | 'workers'
         | 'modesAtOnce'
+        | 'searchMemory'
         | 'skipBadImages'
       >
     >,
@@ -103,6 +105,7 @@ export function addRun(program: Command, context: CommandContext): void {
     .option('--update', 'put modes aside that were trained with other settings, and train them again');
   addMeasureOptions(addMachineOptions(command))
     .addOption(modesAtOnceOption())
+    .addOption(searchMemoryOption())
     .option('--scores <dir>', 'also write all scores: <dir>/<detector>/<members>/<data set>.npy')
     .option('--skip-bad-images', 'pass over images that cannot be decoded; count and list them')
     .option('--json', 'print the results as JSON')

@@ -71,6 +71,12 @@ function triple(text: string, least?: number) {
  */
 export const MODES_AT_ONCE = 16;
 
+/**
+ * MiB that training features may take which kNN searches at a time, with their codes: 200,000 of width 2048 come in two parts,
+ * and with 10,000 queries stay below 2 GiB.
+ */
+export const SEARCH_MEMORY = 1536;
+
 /** The checks of single fields, shared by the file and the flags. */
 export const fields = {
   ...trainFields,
@@ -88,6 +94,7 @@ export const fields = {
   threads: whole(1, 4096, 'a whole number from 1 to 4096'),
   workers: whole(1, 4096, 'a whole number from 1 to 4096'),
   modesAtOnce: count(),
+  searchMemory: whole(1, 1 << 24, 'a whole number of MiB from 1 to 16777216'),
   k: count(),
   ensembleSize: z.union([whole(2, Number.MAX_SAFE_INTEGER, sizeText), z.literal('all')], { error: sizeText }),
   convention: z.enum(['reference', 'knn', 'openood'], { error: 'reference, knn or openood' }),
@@ -231,6 +238,8 @@ export const experimentSchema = z.strictObject(
     workers: fields.workers.default(2),
     /** Networks that are open together while images go through them; more read the images again. */
     modesAtOnce: fields.modesAtOnce.default(MODES_AT_ONCE),
+    /** MiB of training features that kNN searches at a time. */
+    searchMemory: fields.searchMemory.default(SEARCH_MEMORY),
     cluster: clusterSchema.optional(),
   },
   { error: 'a mapping of settings' },

@@ -100,7 +100,7 @@ export interface SetContext {
 
 /** Native computations that a detector may ask for; tests give their own. */
 export interface Services {
-  neighbours(options: NeighboursOptions, hooks: JobHooks): Job<NeighboursResult>;
+  neighbours(options: Omit<NeighboursOptions, 'memory'>, hooks: JobHooks): Job<NeighboursResult>;
   /**
    * Feature files of a pass in which each member depends on those before it (`gradient: accumulated`), made where they are
    * missing; absent where there are feature files alone. For each set, the in-distribution test set first, the paths of all

@@ -10,6 +10,8 @@ export interface NeighboursOptions {
   tensor: string;
   k: number;
   threads: number;
+  /** MiB that the part of the bank may take which is in memory at a time, with its codes; queries come besides. */
+  memory: number;
 }
 
 export interface NeighboursResult {

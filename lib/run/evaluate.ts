@@ -10,11 +10,12 @@ import {
 import { FUSE_LOGITS, FUSE_SCORES, type FuseLogits, type FusionName, MEMBER_SEPARATOR } from '../ensemble/index.js';
 import { distinctPasses, type Pass, PLAIN, passId } from '../features/index.js';
 import type { ProgressEvent } from '../native/contract.js';
-import { type JobHooks, startJob } from '../native/job.js';
+import type { JobHooks } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { findAccuracies } from './accuracy.js';
 import { archOf, checkSpaces } from './check-spaces.js';
 import { classAgreement } from './class-agreement.js';
+import { servicesOf } from './extract.js';
 import { measureAll } from './measure.js';
 import { type FeatureSet, filesOf, openSets, openTrain } from './open-sets.js';
 import { RowSources } from './row-sources.js';
@@ -36,7 +37,7 @@ export interface EvaluateServices extends Services {
 }
 
 const nativeServices: EvaluateServices = {
-  neighbours: (options, hooks) => startJob((sink) => getAddon().neighbours(options, sink), hooks),
+  neighbours: (options, hooks) => servicesOf(getAddon()).neighbours(options, hooks),
 };
 
 interface Choice extends DetectorChoice {

@@ -1,6 +1,6 @@
 import { canonicalJson } from '../config/canonical.js';
 import { ConfigError } from '../config/errors.js';
-import { MODES_AT_ONCE } from '../config/schema.js';
+import { MODES_AT_ONCE, SEARCH_MEMORY } from '../config/schema.js';
 import type { DataSet } from '../data/open.js';
 import type { Services } from '../detectors/index.js';
 import { EXTRACTOR_VERSION, featureKey, featureMetadata } from '../features/key.js';
@@ -73,9 +73,16 @@ export interface ExtractedFeatures {
   skippedImages: Record<string, SkippedImage[]>;
 }
 
-/** What an evaluation asks of native code, from this addon. */
-export function servicesOf(addon: Addon): Services {
-  return { neighbours: (options, hooks) => startJob((sink) => addon.neighbours(options, sink), hooks) };
+/**
+ * What an evaluation asks of native code, from this addon.
+ *
+ * @param searchMemory MiB that training features may take which are searched at a time
+ */
+export function servicesOf(addon: Addon, searchMemory = SEARCH_MEMORY): Services {
+  return {
+    neighbours: (options, hooks) =>
+      startJob((sink) => addon.neighbours({ ...options, memory: searchMemory }, sink), hooks),
+  };
 }
 
 /**

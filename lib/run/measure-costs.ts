@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hasCode } from '../config/errors.js';
+import { SEARCH_MEMORY } from '../config/schema.js';
 import { openData } from '../data/open.js';
 import { PLAIN } from '../features/pass.js';
 import { FeatureFile, FeatureStore } from '../features/store.js';
@@ -136,7 +137,7 @@ async function measurePairs(folder: string, like: FeatureFile, threads: number, 
   };
   const bank = await write('bank.safetensors', BANK);
   const queries = await write('queries.safetensors', QUERIES);
-  const options = { bank: [bank], queries: [[queries]], tensor, k: 50, threads };
+  const options = { bank: [bank], queries: [[queries]], tensor, k: 50, threads, memory: SEARCH_MEMORY };
   const began = performance.now();
   await startJob((sink) => addon.neighbours(options, sink), {}).done;
   return (performance.now() - began) / 1000 / (BANK * QUERIES);

@@ -73,6 +73,8 @@ export interface CheckpointSettings {
   workers: number;
   /** So many networks are open together at most; more read the images again. Default: MODES_AT_ONCE. */
   modesAtOnce?: number | undefined;
+  /** MiB that training features may take which kNN searches at a time; queries come besides. Default: SEARCH_MEMORY. */
+  searchMemory?: number | undefined;
   skipBadImages?: boolean | undefined;
   addon?: Addon | undefined;
   /** Default: all together. */
@@ -161,7 +163,7 @@ export async function evaluateOod(
   const about = { in: test.name, classes: test.classes.length, threads, convention, intervals };
   const input = { ...about, members, ensembles, fusion, detectors };
   const together = togetherOf(extraction, hooks);
-  const services = { ...servicesOf(settings.addon ?? getAddon()), together, networks };
+  const services = { ...servicesOf(settings.addon ?? getAddon(), settings.searchMemory), together, networks };
   const evaluation = await evaluate(input, hooks, services);
   evaluation.warnings.unshift(...warnings);
   return { evaluation, skipped, skippedImages };

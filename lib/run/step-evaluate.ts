@@ -111,7 +111,7 @@ async function evaluateOne(work: Work, step: Step): Promise<void> {
   const evaluation = await evaluate(
     { in: of, members, ensembles, detectors, fusion, threads, convention, intervals },
     work.hooks,
-    { ...servicesOf(work.addon), together, networks, scores },
+    { ...servicesOf(work.addon, experiment.searchMemory), together, networks, scores },
   );
   evaluation.warnings.unshift(...work.warnings, ...warnings);
   const kept = { evaluation: { ...evaluation, arch: arch.id }, images };

@@ -164,6 +164,7 @@ NeighboursOptions read_neighbours_options(const Napi::Value& value) {
   out.tensor = fields.string("tensor");
   out.k = fields.integer("k");
   out.threads = fields.integer("threads");
+  out.memory = fields.integer("memory");
   return out;
 }
 

@@ -51,6 +51,7 @@ class CoarseBank {
  public:
   CoarseBank() = default;
   CoarseBank(int64_t rows, int64_t width);
+  static int64_t bytes_of_row(int64_t width) { return (width + 3) / 4 * 4 + 12; }
   // Rows of one panel must be set by one thread; `scratch` holds `width` codes.
   void set(int64_t row, const float* v, float blur, int8_t* scratch);
 
@@ -76,6 +77,10 @@ class FineRows {
  public:
   FineRows() = default;
   FineRows(int64_t rows, int64_t width);
+  static int64_t bytes_of_row(int64_t width) {
+    return (width + 31) / 32 * 32 * static_cast<int64_t>(sizeof(int16_t)) +
+           static_cast<int64_t>(sizeof(Facts));
+  }
   void set(int64_t row, const float* v);
 
   // What a comparison needs of a row.

@@ -14,6 +14,11 @@ struct Bank {
   int64_t count = 0, width = 0;
   CoarseBank coarse;
   FineRows fine;
+
+  static int64_t bytes_of_row(int64_t width, int64_t coarse_width) {
+    return static_cast<int64_t>(sizeof(float)) * width + CoarseBank::bytes_of_row(coarse_width) +
+           FineRows::bytes_of_row(width);
+  }
 };
 
 struct Queries {

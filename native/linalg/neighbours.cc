@@ -17,10 +17,9 @@
 namespace mode_ensemble {
 namespace {
 
-// Numbers of the bank that are held at a time (1 GiB; their codes take up to three quarters of that besides).
-constexpr int64_t kPart = int64_t{1} << 28;
 // Numbers of a block that is read or coded at a time (16 MiB).
 constexpr int64_t kBlock = int64_t{1} << 22;
+constexpr int64_t kMostMemory = int64_t{1} << 24;  // MiB
 constexpr int64_t kSample = 8192, kSampledQueries = 256;
 
 // Row i of `count` goes to place i · step mod count: rows that were neighbours in the file, of one class
@@ -46,10 +45,16 @@ class Search {
       throw Error(ErrorCode::config, "k: expected 1 to the number of training features, " +
                                          std::to_string(rows_) + ", found " + std::to_string(options_.k) +
                                          ".");
+    if (options_.memory < 1 || options_.memory > kMostMemory)
+      throw Error(ErrorCode::config, "memory: expected 1 to " + std::to_string(kMostMemory) + " MiB, found " +
+                                         std::to_string(options_.memory) + ".");
     std::vector<FeatureRows> sets = open_queries();
     read_queries(sets);
     prepare(bank);
-    const int64_t part = std::max<int64_t>(1, kPart / width_), parts = (rows_ + part - 1) / part;
+    // Of equal size, so that none is too small to tell much.
+    const int64_t fitting =
+        std::max<int64_t>(kPanel, (options_.memory << 20) / Bank::bytes_of_row(width_, sketch_.width()));
+    const int64_t parts = (rows_ + fitting - 1) / fitting, part = (rows_ + parts - 1) / parts;
     ProgressMeter meter(context_, "neighbours", queries_.count * parts);
     for (int64_t p = 0; p < parts; ++p)
       search_part(bank, p * part, std::min(part, rows_ - p * part), parts > 1, meter);

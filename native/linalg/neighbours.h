@@ -14,6 +14,9 @@ struct NeighboursOptions {
   std::string tensor;
   int64_t k = 0;
   int64_t threads = 0;
+  // MiB that the part of the bank may take which is in memory at a time, with its codes; queries come
+  // besides.
+  int64_t memory = 0;
 };
 
 struct NeighboursResult {

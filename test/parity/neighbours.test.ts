@@ -76,10 +76,24 @@ function byDefinition(
   });
 }
 
-function search(bank: readonly Elements[], queries: readonly Elements[], width: number, k: number, threads = 2) {
+function search(
+  bank: readonly Elements[],
+  queries: readonly Elements[],
+  width: number,
+  k: number,
+  threads = 2,
+  memory = 1024,
+) {
   const file = (kind: string) => (values: Elements, member: number) =>
     write(`${kind}-${member}`, values.length / width, width, values);
-  const options = { bank: bank.map(file('bank')), queries: [queries.map(file('queries'))], tensor: 'f', k, threads };
+  const options = {
+    bank: bank.map(file('bank')),
+    queries: [queries.map(file('queries'))],
+    tensor: 'f',
+    k,
+    threads,
+    memory,
+  };
   return getAddon().neighbours(options, quiet).done;
 }
 
@@ -110,6 +124,7 @@ describe('k nearest neighbours', () => {
           tensor: 'f',
           k,
           threads: 2,
+          memory: 1024,
         },
         quiet,
       ).done;
@@ -250,9 +265,22 @@ describe('k nearest neighbours', () => {
 
   it('a training image is its own nearest neighbour, at distance 0', async () => {
     const path = write('self', 50, 8, matrix(50, 8, 1));
-    const options = { bank: [path], queries: [[path]], tensor: 'f', k: 1, threads: 1 };
+    const options = { bank: [path], queries: [[path]], tensor: 'f', k: 1, threads: 1, memory: 1 };
     const { distances } = await getAddon().neighbours(options, quiet).done;
     assert.deepEqual([...(distances[0] as Float32Array)], new Array(50).fill(0));
+  });
+
+  it('in as many parts of the bank as its memory asks for, with the same distances', async () => {
+    const [rows, queries, width] = [6000, 300, 70];
+    const bank = matrix(rows, width, 1);
+    const asked = matrix(queries, width, 2);
+    for (const k of [1, 50]) {
+      const whole = (await search([bank], [asked], width, k)).distances[0] as Float32Array;
+      // 1 MiB holds a third of them.
+      const parts = (await search([bank], [asked], width, k, 2, 1)).distances[0] as Float32Array;
+      assert.deepEqual(parts, whole);
+      assertNear(parts, byDefinition([bank], [asked], width, k, 50), 50);
+    }
   });
 
   it('says what is wrong with k and with the files', async () => {
@@ -261,10 +289,14 @@ describe('k nearest neighbours', () => {
     const empty = write('empty', 5, 0, new Float32Array(0));
     const run = (change: object) =>
       failure(
-        getAddon().neighbours({ bank: [path], queries: [[path]], tensor: 'f', k: 1, threads: 1, ...change }, quiet),
+        getAddon().neighbours(
+          { bank: [path], queries: [[path]], tensor: 'f', k: 1, threads: 1, memory: 1, ...change },
+          quiet,
+        ),
       );
     assert.match((await run({ k: 6 })).message, /^k: expected 1 to the number of training features, 5, found 6\.$/);
     assert.match((await run({ queries: [[other]] })).message, /width 8 as in the training set, found 4/);
+    assert.match((await run({ memory: 0 })).message, /^memory: expected 1 to 16777216 MiB, found 0\.$/);
     assert.match((await run({ tensor: 'g' })).message, /expected a float32 or float16 tensor "g" \[N, D\], found none/);
     assert.equal((await run({ bank: ['/nowhere'] })).code, 'E_IO');
     assert.match(
@@ -298,7 +330,7 @@ describe('k nearest neighbours', () => {
       write('many', 20000, 64, matrix(20000, 64, 2)),
       write('asked', 20000, 64, matrix(20000, 64, 3)),
     ];
-    const options = { bank: [bank], queries: [[queries], [queries]], tensor: 'f', k: 5, threads: 2 };
+    const options = { bank: [bank], queries: [[queries], [queries]], tensor: 'f', k: 5, threads: 2, memory: 1024 };
     const counts: number[] = [];
     const whole = getAddon().neighbours(options, (event) => {
       if (event.type === 'progress') {

@@ -90,6 +90,7 @@ test('the least experiment is completed with the recipe of the paper', () => {
     threads: availableParallelism(),
     workers: 2,
     modesAtOnce: 16,
+    searchMemory: 1536,
   });
 });
 

@@ -180,7 +180,7 @@ describe('knn', () => {
   const knn = getDetector('knn') as SetDetector;
 
   it('asks for all sets in one job and gives minus the distance', async () => {
-    const asked: NeighboursOptions[] = [];
+    const asked: Omit<NeighboursOptions, 'memory'>[] = [];
     const found = await knn.scoreSets(
       context(sets, {
         train,

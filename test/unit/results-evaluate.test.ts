@@ -113,7 +113,7 @@ describe('evaluate', () => {
   });
 
   it('runs one neighbour job a subset over all sets and reports progress to the end', async () => {
-    const asked: NeighboursOptions[] = [];
+    const asked: Omit<NeighboursOptions, 'memory'>[] = [];
     const events: ProgressEvent[] = [];
     const given = input({
       detectors: [
