@@ -20,7 +20,16 @@ typedef unsigned int Bits __attribute__((vector_size(LANES * 4)));
 
 inline Vector load(const unsigned short* from) {
   const Halves halves = *reinterpret_cast<const LooseHalves*>(from);
-  return reinterpret_cast<Vector>(__builtin_convertvector(halves, Bits) << 16);
+#if LANES == 16 && defined(__GNUC__) && !defined(__clang__)
+  // One instruction, of which GCC 12 makes six.
+  typedef short Signed __attribute__((vector_size(32)));
+  typedef int Wide __attribute__((vector_size(64)));
+  const Bits bits = reinterpret_cast<Bits>(__builtin_ia32_pmovzxwd512_mask(
+      reinterpret_cast<Signed>(halves), Wide{}, static_cast<unsigned short>(-1)));
+#else
+  const Bits bits = __builtin_convertvector(halves, Bits);
+#endif
+  return reinterpret_cast<Vector>(bits << 16);
 }
 
 inline void store(unsigned short* to, Vector value) {

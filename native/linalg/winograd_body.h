@@ -61,6 +61,7 @@ void input_of(const WinogradInput& images, const WinogradMap& map, int64_t first
         Vector d[6];
         const int64_t column = left + x;
         if (inside) {
+#pragma GCC unroll 6
           for (int64_t y = 0; y < 6; ++y)
             d[y] = load(image + ((top + y) * map.width + column) * channels + c);
         } else {
@@ -71,10 +72,12 @@ void input_of(const WinogradInput& images, const WinogradMap& map, int64_t first
         }
         transform_in(d, half[x]);
       }
+#pragma GCC unroll 6
       for (int64_t i = 0; i < 6; ++i) {
         const Vector row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]};
         Vector v[6];
         transform_in(row, v);
+#pragma GCC unroll 6
         for (int64_t j = 0; j < 6; ++j) store(to + (6 * i + j) * step + c, v[j]);
       }
     }
