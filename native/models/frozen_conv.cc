@@ -39,28 +39,70 @@ bool wants_graph(const at::Tensor& x) {
 int64_t number_of(const FrozenConv* conv) { return reinterpret_cast<int64_t>(conv); }
 const FrozenConv* conv_of(int64_t number) { return reinterpret_cast<const FrozenConv*>(number); }
 
-// The maps behind each convolution of a block, the block's own output last, to `keep`. x is a copy, as `keep`
-// may move what the caller holds.
+// The maps behind each convolution of a block, the block's own output last and at `into`, to `keep`. x is a
+// copy, as `keep` may move what the caller holds.
 template <class Keep>
-at::Tensor run_block(const FrozenResidual& block, const at::Tensor x, const Keep& keep) {
+at::Tensor run_block(const FrozenResidual& block, const at::Tensor x, const at::Tensor& into,
+                     const Keep& keep) {
   auto y = x;
   for (const auto* conv : block.convs) {
     Then then{{}, true};
-    if (conv == block.convs.back()) then.add = block.past ? block.past->run(x, {}) : x;
+    if (conv == block.convs.back()) {
+      then.add = block.past ? block.past->run(x, {}) : x;
+      then.into = into;
+    }
     y = conv->run(y, then);
     keep(y);
   }
   return y;
 }
 
+template <class Keep>
+at::Tensor run_blocks(const std::vector<FrozenResidual>& blocks, at::Tensor x, const at::Tensor& into,
+                      const Keep& keep) {
+  for (const auto& block : blocks)
+    x = run_block(block, x, &block == &blocks.back() ? into : at::Tensor(), keep);
+  return x;
+}
+
+// How many of the maps x go through blocks together: so few that the next convolution finds them in the
+// cache, and in parts of about the same size. Bottlenecks gain nothing, as their last convolution, oneDNN's,
+// cannot write to its part of the output.
+int64_t images_together(const std::vector<FrozenResidual>& blocks, const at::Tensor& x) {
+  constexpr int64_t kBytes = int64_t{4} << 20;
+  const int64_t count = x.size(0);
+  if (count == 0 || !x.is_cpu() || !blocks.back().convs.back()->is_filter()) return count;
+  const int64_t fitting = std::max<int64_t>(1, kBytes * count / static_cast<int64_t>(x.nbytes()));
+  const int64_t parts = (count + fitting - 1) / fitting;
+  return (count + parts - 1) / parts;
+}
+
+// What work(first, size, into) gives for `together` of `count` images at a time, one after the other. `into`
+// is where it should be, undefined where it does not matter.
+template <class Work>
+at::Tensor in_parts(int64_t count, int64_t together, const Work& work) {
+  if (together >= count) return work(int64_t{0}, count, at::Tensor());
+  at::Tensor all;
+  for (int64_t first = 0; first < count; first += together) {
+    const int64_t size = std::min(together, count - first);
+    const auto part = work(first, size, all.defined() ? all.narrow(0, first, size) : at::Tensor());
+    if (all.defined()) continue;
+    auto sizes = part.sizes().vec();
+    sizes[0] = count;
+    all = at::empty(sizes, part.options().memory_format(kChannelsLast));
+    all.narrow(0, first, size).copy_(part);
+  }
+  return all;
+}
+
 struct FrozenBlocks : torch::autograd::Function<FrozenBlocks> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                             const std::vector<FrozenResidual>& blocks) {
     torch::autograd::variable_list maps{x};
+    run_blocks(blocks, x, {}, [&](const at::Tensor& map) { maps.push_back(map); });
     // Of each block: how many convolutions, they themselves, and what leads past them.
     std::vector<int64_t> numbers;
     for (const auto& block : blocks) {
-      run_block(block, maps.back(), [&](const at::Tensor& y) { maps.push_back(y); });
       numbers.push_back(static_cast<int64_t>(block.convs.size()));
       for (const auto* conv : block.convs) numbers.push_back(number_of(conv));
       numbers.push_back(number_of(block.past));
@@ -124,14 +166,17 @@ struct FrozenStep : torch::autograd::Function<FrozenStep> {
 }  // namespace
 
 FrozenConv::FrozenConv(const ConvShape& shape, at::ScalarType type, bool gradients)
-    : type_(type), gradients_(gradients), shape_(shape), forward_(shape, type) {
+    : type_(type),
+      gradients_(gradients),
+      shape_(shape),
+      kernel_(shape.weight.size(2)),
+      forward_(shape, type) {
   const auto& w = shape.weight;
-  const int64_t kernel = w.size(2);
-  if (kernel == 1 && shape.padding == 0)
+  if (kernel_ == 1 && shape.padding == 0)
     way_ = one_by_one;
   else if (shape.stride == 1)
     way_ = stride_one;
-  else if (kernel == 7 && shape.stride == 2 && shape.padding == 3 && w.size(1) < 16)
+  else if (kernel_ == 7 && shape.stride == 2 && shape.padding == 3 && w.size(1) < 16)
     way_ = in_phases;
   if (!gradients) shape_.weight = shape_.bias = at::Tensor();
 }
@@ -148,7 +193,6 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
                                       const Then& then) const {
   if (!gradients_) throw Error(ErrorCode::config, "The network was frozen without gradients.");
   const auto& [weight, bias, stride, padding] = shape_;
-  const auto& add = then.add;
   const int64_t in = input[1], height = input[2], width = input[3];
   Way way = way_;
   if (way == in_phases && (height % 2 != 0 || width % 2 != 0)) way = oneDNN;
@@ -158,7 +202,7 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
     auto back = std::get<0>(at::convolution_backward(gradient, x, weight.to(type_), std::nullopt,
                                                      {stride, stride}, {padding, padding}, {1, 1},
                                                      /*transposed=*/false, {0, 0}, 1, {true, false, false}));
-    return through_relu(add.defined() ? back.add_(add) : back, then.mask);
+    return finished(then.add.defined() ? back.add_(then.add) : back, then);
   }
   if (!backward_) {
     const auto turned_weight = way == in_phases ? phases(weight) : turned(weight);
@@ -167,7 +211,7 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
         ConvShape{turned_weight, at::zeros({turned_weight.size(0)}, weight.options()), 1, around}, type_);
   }
   const bool whole = way != in_phases && stride == 1;
-  const auto back = (*backward_)(gradient, whole ? Then{add, false, then.mask} : Then{});
+  const auto back = (*backward_)(gradient, whole ? Then{then.add, false, then.mask, then.into} : Then{});
   if (whole) return back;
   auto all = at::empty(input, back.options().memory_format(kChannelsLast));
   if (way == in_phases) {
@@ -177,21 +221,23 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRe
       all.slice(2, phase / 2, std::nullopt, 2)
           .slice(3, phase % 2, std::nullopt, 2)
           .copy_(given.narrow(1, phase * in, in));
-    return through_relu(add.defined() ? all.add_(add) : all, then.mask);
+    return finished(then.add.defined() ? all.add_(then.add) : all, then);
   }
-  if (add.defined())
-    all.copy_(add);
+  if (then.add.defined())
+    all.copy_(then.add);
   else
     all.zero_();
   all.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).add_(back);
-  return through_relu(all, then.mask);
+  return finished(all, then);
 }
 
 at::Tensor frozen_residuals(const at::Tensor& x, const std::vector<FrozenResidual>& blocks) {
   auto y = x.to(blocks.front().convs.front()->type());
   if (wants_graph(y)) return FrozenBlocks::apply(y, blocks);
-  for (const auto& block : blocks) y = run_block(block, y, [](const at::Tensor&) {});
-  return y;
+  return in_parts(y.size(0), images_together(blocks, y),
+                  [&](int64_t first, int64_t size, const at::Tensor& into) {
+                    return run_blocks(blocks, y.narrow(0, first, size), into, [](const at::Tensor&) {});
+                  });
 }
 
 }  // namespace mode_ensemble

@@ -22,6 +22,8 @@ class FrozenConv {
   // The gradient of an input of that size, plus `then.add`, as far as `then.mask` lets it through.
   at::Tensor input_gradient(const at::Tensor& gradient, at::IntArrayRef input, const Then& then = {}) const;
   at::ScalarType type() const { return type_; }
+  // Whether it is what Winograd's filtering serves, 3×3 of stride 1.
+  bool is_filter() const { return way_ == stride_one && kernel_ == 3; }
 
  private:
   // A kind of convolution that gives the gradient of the input from that of the output.
@@ -31,6 +33,7 @@ class FrozenConv {
   bool gradients_;
   ConvShape shape_;  // weight and bias only where gradients are asked for
   Way way_ = oneDNN;
+  int64_t kernel_;
   PackedConv forward_;
   mutable std::unique_ptr<PackedConv> backward_;  // made when it is first used
 };

@@ -12,7 +12,7 @@
 namespace mode_ensemble {
 namespace {
 
-constexpr int64_t kGraphBytes = int64_t{1} << 30;
+constexpr int64_t kGraphBytes = int64_t{1} << 29;
 
 // Keeps the memory of all tensors that operations on this thread give, each once, and adds it up. Autograd
 // keeps inputs and outputs of operations and nothing else, so this is the most that a graph can hold.

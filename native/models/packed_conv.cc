@@ -60,9 +60,9 @@ const Operations& operations() {
 
 }  // namespace
 
-at::Tensor through_relu(at::Tensor gradient, const at::Tensor& output) {
-  if (output.defined()) at::threshold_backward_out(gradient, gradient, output, 0);
-  return gradient;
+at::Tensor finished(at::Tensor y, const Then& then) {
+  if (then.mask.defined()) at::threshold_backward_out(y, y, then.mask, 0);
+  return then.into.defined() ? at::Tensor(then.into).copy_(y) : y;
 }
 
 PackedConv::PackedConv(const ConvShape& shape, at::ScalarType type)
@@ -108,26 +108,29 @@ at::Tensor PackedConv::operator()(const at::Tensor& input, const Then& then) con
   const auto x = input.contiguous(kChannelsLast);
   if (!chosen_) choose(x);
   if (winograd_) return by_winograd(x, then);
+  return finished(by_library(x, then), then);
+}
+
+at::Tensor PackedConv::by_library(const at::Tensor& x, const Then& then) const {
   if (!x.is_cpu() || !operations().serve(x.scalar_type())) {
     auto y = at::conv2d(x, weight_, bias_, stride_, padding_);
     if (then.add.defined()) y.add_(then.add);
-    return through_relu(then.relu ? y.relu_() : y, then.mask);
+    return then.relu ? y.relu_() : y;
   }
   if (x.sizes() != packed_for_) pack(x);
   const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_}, one{1, 1};
   if (!then.add.defined())
-    return through_relu(operations().pointwise->call(x, weight_, bias_, padding, stride, one, 1,
-                                                     then.relu ? "relu" : "none", Numbers(), ""),
-                        then.mask);
-  return through_relu(
-      operations().binary->call(
-          x, then.add.contiguous(kChannelsLast), weight_, bias_, padding, stride, one, 1, "add", 1.0,
-          then.relu ? std::optional<std::string_view>("relu") : std::nullopt, Numbers(), ""),
-      then.mask);
+    return operations().pointwise->call(x, weight_, bias_, padding, stride, one, 1,
+                                        then.relu ? "relu" : "none", Numbers(), "");
+  return operations().binary->call(
+      x, then.add.contiguous(kChannelsLast), weight_, bias_, padding, stride, one, 1, "add", 1.0,
+      then.relu ? std::optional<std::string_view>("relu") : std::nullopt, Numbers(), "");
 }
 
 at::Tensor PackedConv::by_winograd(const at::Tensor& x, const Then& then) const {
-  auto y = at::empty({x.size(0), out_, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
+  auto y = then.into.defined()
+               ? then.into
+               : at::empty({x.size(0), out_, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
   at::Tensor add, mask;
   if (then.add.defined()) add = then.add.contiguous(kChannelsLast);
   if (then.mask.defined()) mask = then.mask.contiguous(kChannelsLast);

@@ -17,6 +17,8 @@ struct Then {
   // What a ReLU gave, of the output's shape, where the output is the gradient that goes back through it: zero
   // where it gave zero. For PackedConv alone.
   at::Tensor mask{};
+  // Where the result is to be, channels-last, or undefined: in memory of its own. For PackedConv alone.
+  at::Tensor into{};
 };
 
 struct ConvShape {
@@ -25,9 +27,8 @@ struct ConvShape {
   int64_t stride = 1, padding = 0;
 };
 
-// A gradient, which is nobody else's, where `output`, which a ReLU gave, is above zero; all of it where that
-// is undefined.
-at::Tensor through_relu(at::Tensor gradient, const at::Tensor& output);
+// y, which is nobody else's, with then.mask and then.into.
+at::Tensor finished(at::Tensor y, const Then& then);
 
 // One convolution in one direction. A job's own thread may call it, not two at once.
 class PackedConv {
@@ -41,6 +42,8 @@ class PackedConv {
   bool suits_winograd(const at::Tensor& x) const;
   // Decides at the first call, when the size of maps is known, which algorithm it will be.
   void choose(const at::Tensor& x) const;
+  // Of then, the addition and ReLU.
+  at::Tensor by_library(const at::Tensor& x, const Then& then) const;
   at::Tensor by_winograd(const at::Tensor& x, const Then& then) const;
   // Lays the weights out for maps of x's size.
   void pack(const at::Tensor& x) const;

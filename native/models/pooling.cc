@@ -51,7 +51,7 @@ struct AverageNode : torch::autograd::Function<AverageNode> {
     const auto type = static_cast<at::ScalarType>(context->saved_data["type"].toInt());
     const double share = 1.0 / static_cast<double>(sizes[2] * sizes[3]);
     const auto each = (gradients[0] * share).to(type).unsqueeze(2).unsqueeze(3);
-    return {each.expand(sizes).contiguous(kChannelsLast)};
+    return {each.expand(sizes)};
   }
 };
 
