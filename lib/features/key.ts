@@ -7,7 +7,7 @@ import { type Pass, passId } from './pass.js';
  * Version of what a pass over the data yields (tensors, their names and their numbers). Raise it whenever native/extract
  * or a network's forward pass changes a stored number: older files are then no longer found.
  */
-export const EXTRACTOR_VERSION = '4';
+export const EXTRACTOR_VERSION = '5';
 
 /** Everything that a feature file's content depends on. Batch size and threads are not among it. */
 export interface FeatureSource {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "linalg/instruction_set.h"
 
@@ -15,30 +16,52 @@ namespace {
 constexpr int64_t kInputBytes = int64_t{3} << 20;
 // The same where a call has one core alone: its second level.
 constexpr int64_t kInputBytesOfCore = int64_t{900} << 10;
-// Tiles that are multiplied with a panel of weights at a time; their sums should stay in a core's second
-// level.
-constexpr int64_t kTiles = 48;
 // Floats between the ends of one point's numbers and the next one's, so that the 36 do not share the same few
 // lines of cache.
 constexpr int64_t kGap = 16;
+
+// Matrices of weights.
+constexpr int64_t kWeights = 36;
 
 // Not by at::empty, which profilers and meters of memory would take for a result.
 at::DataPtr floats(int64_t count) {
   return at::getCPUAllocator()->allocate(sizeof(float) * static_cast<size_t>(count));
 }
 
-// G of six points and three weights: row j is [1, p, p²] divided by the product of p's distances to the other
-// finite points; that of ∞ is [0, 0, 1].
-std::array<std::array<double, 3>, 6> weight_transform() {
-  const std::array<double, 5> points{0, kPointA, -kPointA, kPointB, -kPointB};
-  std::array<std::array<double, 3>, 6> g{};
+using Rows = std::array<std::array<double, 3>, 6>;
+
+// The product of a point's distances to the other finite ones.
+double divisor_of(double point, const std::vector<double>& points) {
+  double divisor = 1;
+  for (const double other : points)
+    if (other != point) divisor *= point - other;
+  return divisor;
+}
+
+// G of F(4, 3)'s six points: row j is [1, p, p²] over p's divisor; that of ∞ is [0, 0, 1].
+Rows keeping_weights() {
+  const std::vector<double> points{0, kPointA, -kPointA, kPointB, -kPointB};
+  Rows g{};
   for (size_t j = 0; j < points.size(); ++j) {
-    double divisor = 1;
-    for (size_t k = 0; k < points.size(); ++k)
-      if (k != j) divisor *= points[j] - points[k];
-    g[j] = {1 / divisor, points[j] / divisor, points[j] * points[j] / divisor};
+    const double p = points[j], divisor = divisor_of(p, points);
+    g[j] = {1 / divisor, p / divisor, p * p / divisor};
   }
   g[5] = {0, 0, 1};
+  return g;
+}
+
+// G of F(4, 2)'s five points, for the weights `near` (that of the first of two pixels) and `far`, and the row
+// of the pixels that meet the middle weight alone.
+Rows strided_weights(size_t near, size_t far) {
+  const std::vector<double> points{kPointA, -kPointA, kPointB, -kPointB};
+  Rows g{};
+  for (size_t j = 0; j < points.size(); ++j) {
+    const double p = points[j], divisor = divisor_of(p, points);
+    g[j][near] = 1 / divisor;
+    g[j][far] = p / divisor;
+  }
+  g[4][far] = 1;
+  g[5][1] = 1;
   return g;
 }
 
@@ -49,17 +72,45 @@ const WinogradKernels* winograd_kernels() {
   return chosen;
 }
 
+struct Winograd::Kind {
+  int64_t side;  // points of a side
+  int64_t
+      tiles;  // multiplied with a panel of weights at a time; their sums should stay in a core's second level
+  Rows weights;  // Which of its rows a point takes: see weight_of.
+  WinogradTransforms WinogradKernels::* transforms;
+
+  int64_t points() const { return side * side; }
+  // Points beyond F(4, 2)'s five share one row.
+  int64_t weight_of(int64_t point) const {
+    return std::min<int64_t>(point / side, 5) * 6 + std::min<int64_t>(point % side, 5);
+  }
+};
+
+const Winograd::Kind& Winograd::kind_of(Sides sides) {
+  static const std::array<Kind, 3> kinds{{
+      {kTileIn, 48, keeping_weights(), &WinogradKernels::keeping},
+      {kSidePoints, 24, strided_weights(0, 2), &WinogradKernels::halving},
+      {kSidePoints, 24, strided_weights(2, 0), &WinogradKernels::doubling},
+  }};
+  return kinds[static_cast<size_t>(sides)];
+}
+
 bool Winograd::serves(int64_t in, int64_t out) {
   return winograd_kernels() != nullptr && in % kWinogradChannels == 0 && out % kWinogradChannels == 0 &&
          std::min(in, out) >= kWinogradPanel;
 }
 
-Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradKernels* kernels)
-    : in_(in), out_(out), panels_((out + kWinogradPanel - 1) / kWinogradPanel), kernels_(kernels) {
+Winograd::Winograd(const float* weight, int64_t in, int64_t out, Sides sides, const WinogradKernels* kernels)
+    : in_(in),
+      out_(out),
+      panels_((out + kWinogradPanel - 1) / kWinogradPanel),
+      sides_(sides),
+      kind_(kind_of(sides)),
+      kernels_(kernels) {
   // Not a vector, which would fill it with zeros first.
-  weight_memory_ = floats(panels_ * kTilePoints * in * kWinogradPanel);
+  weight_memory_ = floats(panels_ * kWeights * in * kWinogradPanel);
   weight_ = static_cast<float*>(weight_memory_.get());
-  const auto g = weight_transform();
+  const auto& g = kind_.weights;
   // One input channel of a panel at a time, so that memory is written in runs.
   at::parallel_for(0, panels_ * in, 1, [&](int64_t begin, int64_t end) {
     // Of all outputs of a panel together.
@@ -76,7 +127,7 @@ Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradK
         for (size_t x = 0; x < 3; ++x)
           for (size_t o = 0; o < kWinogradPanel; ++o)
             half[i][x][o] = g[i][0] * w[x][o] + g[i][1] * w[3 + x][o] + g[i][2] * w[6 + x][o];
-      float* to = weight_ + (panel * kTilePoints * in + c) * kWinogradPanel;
+      float* to = weight_ + (panel * kWeights * in + c) * kWinogradPanel;
       for (size_t i = 0; i < 6; ++i)
         for (size_t j = 0; j < 6; ++j, to += in * kWinogradPanel)
           for (size_t o = 0; o < kWinogradPanel; ++o)
@@ -86,40 +137,54 @@ Winograd::Winograd(const float* weight, int64_t in, int64_t out, const WinogradK
   });
 }
 
+WinogradMap Winograd::map_of(const Call& call) const {
+  WinogradMap map{call.height, call.width, call.height, call.width};
+  if (sides_ == Sides::halve) {
+    map.out_height = (call.height + 1) / 2;
+    map.out_width = (call.width + 1) / 2;
+  } else if (sides_ == Sides::redouble) {
+    map.out_height = call.out_height;
+    map.out_width = call.out_width;
+  }
+  map.rows = (std::min(map.height, map.out_height) + kTileOut - 1) / kTileOut;
+  map.columns = (std::min(map.width, map.out_width) + kTileOut - 1) / kTileOut;
+  return map;
+}
+
 void Winograd::run(const Call& call) const {
-  const WinogradMap map{call.height, call.width, (call.height + kTileOut - 1) / kTileOut,
-                        (call.width + kTileOut - 1) / kTileOut};
+  const auto map = map_of(call);
+  const auto& [input, output] = kernels_->*kind_.transforms;
+  const int64_t points = kind_.points(), together = kind_.tiles;
   const int64_t tiles = call.count * map.rows * map.columns;
-  const int64_t point_bytes = kTilePoints * in_ * static_cast<int64_t>(sizeof(float));
+  const int64_t tile_bytes = points * in_ * static_cast<int64_t>(sizeof(float));
   const int64_t most_bytes = call.beside_others ? kInputBytesOfCore : kInputBytes;
-  const int64_t fitting = std::max(kTiles, most_bytes / point_bytes / kTiles * kTiles);
+  const int64_t fitting = std::max(together, most_bytes / tile_bytes / together * together);
   const int64_t block = std::min(tiles, fitting);
   const int64_t step = block * in_ + kGap;
-  const auto input_memory = floats(kTilePoints * step);
+  const auto input_memory = floats(points * step);
   float* const inputs = static_cast<float*>(input_memory.get());
   for (int64_t first = 0; first < tiles; first += block) {
     const int64_t count = std::min(block, tiles - first);
     at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      kernels_->input({call.images, call.half, in_}, map, first + begin, first + end, inputs + begin * in_,
-                      step);
+      input({call.images, call.half, in_}, map, first + begin, first + end, inputs + begin * in_, step);
     });
     // By panels first, so that a thread reads few of the weights.
-    const int64_t parts = (count + kTiles - 1) / kTiles;
+    const int64_t parts = (count + together - 1) / together;
     at::parallel_for(0, panels_ * parts, 1, [&](int64_t begin, int64_t end) {
-      constexpr int64_t sum_step = kTiles * kWinogradPanel + kGap;
-      const auto sum_memory = floats(kTilePoints * sum_step);
+      const int64_t sum_step = together * kWinogradPanel + kGap;
+      const auto sum_memory = floats(points * sum_step);
       float* const sums = static_cast<float*>(sum_memory.get());
       for (int64_t item = begin; item < end; ++item) {
         const int64_t panel = item / parts, channel = panel * kWinogradPanel;
-        const int64_t from = item % parts * kTiles, to = std::min(count, from + kTiles);
-        for (int64_t point = 0; point < kTilePoints; ++point)
+        const int64_t from = item % parts * together, to = std::min(count, from + together);
+        for (int64_t point = 0; point < points; ++point)
           kernels_->product(inputs + point * step + from * in_,
-                            weight_ + (panel * kTilePoints + point) * in_ * kWinogradPanel,
+                            weight_ + (panel * kWeights + kind_.weight_of(point)) * in_ * kWinogradPanel,
                             sums + point * sum_step, to - from, in_, kWinogradPanel);
-        kernels_->output(
-            {sums, sum_step, kWinogradPanel, first + from, first + to}, map,
-            {call.out, call.half, call.step ? call.step : out_, channel,
-             std::min(out_, channel + kWinogradPanel), call.bias, call.add, call.relu, call.mask});
+        output({sums, sum_step, kWinogradPanel, first + from, first + to}, map,
+               {call.out, call.half, call.step ? call.step : out_, channel,
+                std::min(out_, channel + kWinogradPanel), call.bias, call.add, call.relu, call.mask,
+                call.add_even});
       }
     });
   }

@@ -4,9 +4,11 @@
 #define PANEL_VECTORS 4
 #define ROWS 3
 #include "linalg/winograd_body.h"
+#include "linalg/winograd_strided_body.h"
 
 namespace mode_ensemble {
 extern const WinogradKernels winograd_avx2;
-const WinogradKernels winograd_avx2{input, product, output, "avx2"};
+const WinogradKernels winograd_avx2{
+    {input, output}, {halving_input, halving_output}, {doubling_input, doubling_output}, product, "avx2"};
 }  // namespace mode_ensemble
 #endif

@@ -36,7 +36,7 @@ inline __attribute__((always_inline)) void transform_out(const Vector m[6], Vect
 }
 
 struct Tile {
-  int64_t image, top, left;  // of its outputs
+  int64_t image, top, left;  // of its pixels in the smaller of inputs and outputs
 };
 
 inline Tile tile_of(int64_t index, const WinogradMap& map) {
@@ -122,11 +122,18 @@ void product(const float* a, const float* b, float* out, int64_t count, int64_t 
   for (; i < count; ++i) product_rows<1>(a + i * inner, b, out + i * row, inner, row);
 }
 
+// LANES channels of a pixel: what follows the sums. `at` is the place of the first.
+template <typename Stored>
+inline __attribute__((always_inline)) void put(const WinogradOutput& out, int64_t at, Vector value) {
+  if (out.add) value += load(static_cast<const Stored*>(out.add) + at);
+  // In this order NaN stays NaN.
+  if (out.relu) value = value < 0 ? Vector{} : value;
+  if (out.mask) value = load(static_cast<const Stored*>(out.mask) + at) <= 0 ? Vector{} : value;
+  store(static_cast<Stored*>(out.at) + at, value);
+}
+
 template <typename Stored>
 void output_of(const WinogradSums& sums, const WinogradMap& map, const WinogradOutput& out) {
-  auto* images = static_cast<Stored*>(out.at);
-  const auto* add = static_cast<const Stored*>(out.add);
-  const auto* mask = static_cast<const Stored*>(out.mask);
   for (int64_t t = sums.first; t < sums.last; ++t) {
     const Tile tile = tile_of(t, map);
     const int64_t tall = map.height - tile.top < kTileOut ? map.height - tile.top : kTileOut;
@@ -146,14 +153,7 @@ void output_of(const WinogradSums& sums, const WinogradMap& map, const WinogradO
         Vector v[4];
         transform_out(row, v);
         const int64_t at = (corner + y * map.width) * out.channels + out.from + c;
-        for (int64_t x = 0; x < wide; ++x) {
-          Vector value = v[x] + shift;
-          if (add) value += load(add + at + x * out.channels);
-          // In this order NaN stays NaN.
-          if (out.relu) value = value < 0 ? Vector{} : value;
-          if (mask) value = load(mask + at + x * out.channels) <= 0 ? Vector{} : value;
-          store(images + at + x * out.channels, value);
-        }
+        for (int64_t x = 0; x < wide; ++x) put<Stored>(out, at + x * out.channels, v[x] + shift);
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "linalg/winograd.h"
 #include "runtime/error.h"
 
 namespace mode_ensemble {
@@ -123,14 +124,18 @@ struct FrozenBlocks : torch::autograd::Function<FrozenBlocks> {
       block.past = conv_of(numbers[i++]);
     }
     size_t at = maps.size() - 1;  // of the map whose gradient is at hand
-    auto gradient = at::threshold_backward(gradients[0].contiguous(kChannelsLast), maps[at], 0);
+    // An average's gradient has no memory of its own for each pixel.
+    auto gradient = at::threshold_backward(gradients[0], maps[at], 0).contiguous(kChannelsLast);
     for (size_t b = blocks.size(); b-- > 0;) {
       const auto& [convs, past] = blocks[b];
       const auto& input = maps[at - convs.size()];
-      const auto beside = past ? past->input_gradient(gradient, input.sizes()) : gradient;
+      const auto of_block = gradient;
       for (size_t i = convs.size(); i-- > 0;) {
         Then then;
-        if (i == 0) then.add = beside;
+        if (i == 0 && past && past->reads_every_second())
+          then.add_even = past->gradient_of_every_second(of_block);
+        else if (i == 0)
+          then.add = past ? past->input_gradient(of_block, input.sizes()) : of_block;
         // The first map came from elsewhere, from a ReLU or not.
         if (--at > 0) then.mask = maps[at];
         gradient = convs[i]->input_gradient(gradient, maps[at].sizes(), then);
@@ -176,10 +181,14 @@ FrozenConv::FrozenConv(const ConvShape& shape, at::ScalarType type, bool gradien
     way_ = one_by_one;
   else if (shape.stride == 1)
     way_ = stride_one;
+  else if (kernel_ == 3 && shape.stride == 2 && shape.padding == 1)
+    way_ = stride_two;
   else if (kernel_ == 7 && shape.stride == 2 && shape.padding == 3 && w.size(1) < 16)
     way_ = in_phases;
   if (!gradients) shape_.weight = shape_.bias = at::Tensor();
 }
+
+FrozenConv::~FrozenConv() = default;
 
 at::Tensor FrozenConv::operator()(const at::Tensor& input, const Then& then) const {
   const auto x = input.to(type_);
@@ -189,46 +198,62 @@ at::Tensor FrozenConv::operator()(const at::Tensor& input, const Then& then) con
   return FrozenStep::apply(x, add.defined() ? std::optional(add) : std::nullopt, this, then.relu);
 }
 
+bool FrozenConv::redoubles(const at::Tensor& gradient) const {
+  const auto& w = shape_.weight;
+  return way_ == stride_two && gradient.is_cpu() &&
+         suits_strided_filter(type_, w.size(0), w.size(1), gradient.size(2), gradient.size(3));
+}
+
+const PackedConv& FrozenConv::backward() const {
+  if (!backward_) {
+    const auto& [weight, bias, stride, padding] = shape_;
+    const auto back = way_ == in_phases ? phases(weight) : turned(weight);
+    const int64_t around = way_ == in_phases ? 2 : weight.size(2) - 1 - padding;
+    backward_ = std::make_unique<PackedConv>(
+        ConvShape{back, at::zeros({back.size(0)}, weight.options()), 1, around}, type_);
+  }
+  return *backward_;
+}
+
 at::Tensor FrozenConv::input_gradient(const at::Tensor& gradient, at::IntArrayRef input,
                                       const Then& then) const {
   if (!gradients_) throw Error(ErrorCode::config, "The network was frozen without gradients.");
   const auto& [weight, bias, stride, padding] = shape_;
   const int64_t in = input[1], height = input[2], width = input[3];
-  Way way = way_;
-  if (way == in_phases && (height % 2 != 0 || width % 2 != 0)) way = oneDNN;
-  if (way == oneDNN) {
-    // Only the sizes of the input are read.
-    const auto x = at::empty(input, gradient.options().memory_format(kChannelsLast));
-    auto back = std::get<0>(at::convolution_backward(gradient, x, weight.to(type_), std::nullopt,
-                                                     {stride, stride}, {padding, padding}, {1, 1},
-                                                     /*transposed=*/false, {0, 0}, 1, {true, false, false}));
-    return finished(then.add.defined() ? back.add_(then.add) : back, then);
+  if (redoubles(gradient)) {
+    if (!redoubling_)
+      redoubling_ = std::make_unique<Winograd>(weight.transpose(0, 1).contiguous().const_data_ptr<float>(),
+                                               weight.size(0), in, Sides::redouble);
+    return filtered(*redoubling_, gradient, at::zeros({in}, weight.options()), then, height, width);
   }
-  if (!backward_) {
-    const auto turned_weight = way == in_phases ? phases(weight) : turned(weight);
-    const int64_t around = way == in_phases ? 2 : weight.size(2) - 1 - padding;
-    backward_ = std::make_unique<PackedConv>(
-        ConvShape{turned_weight, at::zeros({turned_weight.size(0)}, weight.options()), 1, around}, type_);
+  if (way_ == one_by_one || way_ == stride_one) {
+    if (stride == 1 && !then.add_even.defined())
+      return backward()(gradient, {then.add, false, then.mask, {}, then.into});
+    if (stride == 1) return finished(backward()(gradient, {then.add}), then);
+    auto all = at::empty(input, gradient.options().memory_format(kChannelsLast));
+    if (then.add.defined())
+      all.copy_(then.add);
+    else
+      all.zero_();
+    all.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).add_(backward()(gradient, {}));
+    return finished(all, then);
   }
-  const bool whole = way != in_phases && stride == 1;
-  const auto back = (*backward_)(gradient, whole ? Then{then.add, false, then.mask, then.into} : Then{});
-  if (whole) return back;
-  auto all = at::empty(input, back.options().memory_format(kChannelsLast));
-  if (way == in_phases) {
+  if (way_ == in_phases && height % 2 == 0 && width % 2 == 0) {
+    auto all = at::empty(input, gradient.options().memory_format(kChannelsLast));
     // One row and one column more than there are pixels to be given, before them.
-    const auto given = back.slice(2, 1).slice(3, 1);
+    const auto given = backward()(gradient, {}).slice(2, 1).slice(3, 1);
     for (int64_t phase = 0; phase < 4; ++phase)
       all.slice(2, phase / 2, std::nullopt, 2)
           .slice(3, phase % 2, std::nullopt, 2)
           .copy_(given.narrow(1, phase * in, in));
     return finished(then.add.defined() ? all.add_(then.add) : all, then);
   }
-  if (then.add.defined())
-    all.copy_(then.add);
-  else
-    all.zero_();
-  all.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).add_(back);
-  return finished(all, then);
+  // Only the sizes of the input are read.
+  const auto x = at::empty(input, gradient.options().memory_format(kChannelsLast));
+  auto back = std::get<0>(at::convolution_backward(gradient, x, weight.to(type_), std::nullopt,
+                                                   {stride, stride}, {padding, padding}, {1, 1},
+                                                   /*transposed=*/false, {0, 0}, 1, {true, false, false}));
+  return finished(then.add.defined() ? back.add_(then.add) : back, then);
 }
 
 at::Tensor frozen_residuals(const at::Tensor& x, const std::vector<FrozenResidual>& blocks) {

@@ -61,8 +61,46 @@ const Operations& operations() {
 }  // namespace
 
 at::Tensor finished(at::Tensor y, const Then& then) {
+  if (then.add_even.defined())
+    y.slice(2, 0, std::nullopt, 2).slice(3, 0, std::nullopt, 2).add_(then.add_even);
   if (then.mask.defined()) at::threshold_backward_out(y, y, then.mask, 0);
   return then.into.defined() ? at::Tensor(then.into).copy_(y) : y;
+}
+
+at::Tensor filtered(const Winograd& filter, const at::Tensor& x, const at::Tensor& bias, const Then& then,
+                    int64_t height, int64_t width) {
+  auto y = then.into.defined() ? then.into
+                               : at::empty({x.size(0), bias.size(0), height, width},
+                                           x.options().memory_format(kChannelsLast));
+  at::Tensor add, mask, even;
+  if (then.add.defined()) add = then.add.contiguous(kChannelsLast);
+  if (then.mask.defined()) mask = then.mask.contiguous(kChannelsLast);
+  if (then.add_even.defined()) even = then.add_even.contiguous(kChannelsLast);
+  Winograd::Call call;
+  call.half = x.scalar_type() == at::kBFloat16;
+  call.images = x.const_data_ptr();
+  call.count = x.size(0);
+  call.height = x.size(2);
+  call.width = x.size(3);
+  call.out_height = height;
+  call.out_width = width;
+  call.bias = bias.const_data_ptr<float>();
+  call.add = add.defined() ? add.const_data_ptr() : nullptr;
+  call.relu = then.relu;
+  call.mask = mask.defined() ? mask.const_data_ptr() : nullptr;
+  call.add_even = even.defined() ? even.const_data_ptr() : nullptr;
+  call.out = y.mutable_data_ptr();
+  filter.run(call);
+  return y;
+}
+
+bool suits_strided_filter(at::ScalarType type, int64_t in, int64_t out, int64_t height, int64_t width) {
+  if (!Winograd::serves(in, out)) return false;
+  // Where oneDNN computes in bfloat16, twice as fast, 81 products instead of 144 are no gain.
+  if (type != at::kFloat && operations().bfloat16) return false;
+  const auto whole = [](int64_t side) { return (side + kTileOut - 1) / kTileOut * kTileOut; };
+  // Tiles reach beyond the edges.
+  return whole(height) * whole(width) * 81 * 10 <= height * width * 144 * 8;
 }
 
 PackedConv::PackedConv(const ConvShape& shape, at::ScalarType type)
@@ -77,7 +115,9 @@ PackedConv::~PackedConv() = default;
 
 bool PackedConv::suits_winograd(const at::Tensor& x) const {
   const auto& w = weight_;
-  if (w.size(2) != 3 || w.size(3) != 3 || stride_ != 1 || padding_ != 1 || !x.is_cpu()) return false;
+  if (w.size(2) != 3 || w.size(3) != 3 || stride_ > 2 || padding_ != 1 || !x.is_cpu()) return false;
+  if (stride_ == 2)
+    return suits_strided_filter(type_, w.size(1), out_, (x.size(2) + 1) / 2, (x.size(3) + 1) / 2);
   if (!Winograd::serves(w.size(1), out_)) return false;
   // Where oneDNN computes in bfloat16, twice as fast as in float32, only large convolutions gain whose tiles
   // hold no pixels beyond the edges.
@@ -88,8 +128,8 @@ bool PackedConv::suits_winograd(const at::Tensor& x) const {
 void PackedConv::choose(const at::Tensor& x) const {
   chosen_ = true;
   if (suits_winograd(x)) {
-    winograd_ =
-        std::make_unique<Winograd>(weight_.contiguous().const_data_ptr<float>(), weight_.size(1), out_);
+    winograd_ = std::make_unique<Winograd>(weight_.contiguous().const_data_ptr<float>(), weight_.size(1),
+                                           out_, stride_ == 2 ? Sides::halve : Sides::keep);
     weight_ = at::Tensor();
   } else {
     weight_ = weight_.to(type_).contiguous(kChannelsLast);
@@ -128,16 +168,7 @@ at::Tensor PackedConv::by_library(const at::Tensor& x, const Then& then) const {
 }
 
 at::Tensor PackedConv::by_winograd(const at::Tensor& x, const Then& then) const {
-  auto y = then.into.defined()
-               ? then.into
-               : at::empty({x.size(0), out_, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
-  at::Tensor add, mask;
-  if (then.add.defined()) add = then.add.contiguous(kChannelsLast);
-  if (then.mask.defined()) mask = then.mask.contiguous(kChannelsLast);
-  winograd_->run({x.scalar_type() == at::kBFloat16, x.const_data_ptr(), x.size(0), x.size(2), x.size(3),
-                  bias_.const_data_ptr<float>(), add.defined() ? add.const_data_ptr() : nullptr, then.relu,
-                  mask.defined() ? mask.const_data_ptr() : nullptr, y.mutable_data_ptr()});
-  return y;
+  return filtered(*winograd_, x, bias_, then, (x.size(2) - 1) / stride_ + 1, (x.size(3) - 1) / stride_ + 1);
 }
 
 }  // namespace mode_ensemble

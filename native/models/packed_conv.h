@@ -17,6 +17,8 @@ struct Then {
   // What a ReLU gave, of the output's shape, where the output is the gradient that goes back through it: zero
   // where it gave zero. For PackedConv alone.
   at::Tensor mask{};
+  // Added to the pixels at even places, of half the output's sides rounded up. For gradients alone.
+  at::Tensor add_even{};
   // Where the result is to be, channels-last, or undefined: in memory of its own. For PackedConv alone.
   at::Tensor into{};
 };
@@ -27,8 +29,15 @@ struct ConvShape {
   int64_t stride = 1, padding = 0;
 };
 
-// y, which is nobody else's, with then.mask and then.into.
+// y, which is nobody else's, with then.add_even, then.mask and then.into.
 at::Tensor finished(at::Tensor y, const Then& then);
+
+// What the filter makes of x [N, in, H, W] with what follows, [N, out, height, width], channels-last.
+at::Tensor filtered(const Winograd& filter, const at::Tensor& x, const at::Tensor& bias, const Then& then,
+                    int64_t height, int64_t width);
+// Whether it is worth while to filter a convolution of stride 2, kernel 3 and padding 1 of so many channels,
+// or for the gradient of its input; `height` and `width` are the smaller maps'.
+bool suits_strided_filter(at::ScalarType type, int64_t in, int64_t out, int64_t height, int64_t width);
 
 // One convolution in one direction. A job's own thread may call it, not two at once.
 class PackedConv {
@@ -40,11 +49,11 @@ class PackedConv {
 
  private:
   bool suits_winograd(const at::Tensor& x) const;
+  at::Tensor by_winograd(const at::Tensor& x, const Then& then) const;
   // Decides at the first call, when the size of maps is known, which algorithm it will be.
   void choose(const at::Tensor& x) const;
   // Of then, the addition and ReLU.
   at::Tensor by_library(const at::Tensor& x, const Then& then) const;
-  at::Tensor by_winograd(const at::Tensor& x, const Then& then) const;
   // Lays the weights out for maps of x's size.
   void pack(const at::Tensor& x) const;
 

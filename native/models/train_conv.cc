@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "linalg/winograd.h"
+#include "models/packed_conv.h"
 
 namespace mode_ensemble {
 namespace {
@@ -17,12 +18,9 @@ at::Tensor filter(const at::Tensor& input, const at::Tensor& weight, const at::T
   const auto x = input.contiguous(kChannelsLast);
   const auto plain = weight.contiguous(at::MemoryFormat::Contiguous);
   const int64_t out = weight.size(0);
-  auto y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options().memory_format(kChannelsLast));
   const auto shift = bias.defined() ? bias.contiguous() : at::zeros({out}, weight.options());
-  Winograd(plain.const_data_ptr<float>(), weight.size(1), out)
-      .run({false, x.const_data_ptr(), x.size(0), x.size(2), x.size(3), shift.const_data_ptr<float>(),
-            nullptr, false, nullptr, y.mutable_data_ptr()});
-  return y;
+  return filtered(Winograd(plain.const_data_ptr<float>(), weight.size(1), out), x, shift, {}, x.size(2),
+                  x.size(3));
 }
 
 struct TrainConv : torch::autograd::Function<TrainConv> {

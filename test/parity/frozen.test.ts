@@ -24,7 +24,7 @@ const NETWORKS: readonly (readonly [name: string, width: number, side?: number])
   ['wrn-10-1', 16],
   ['densenet121', 8],
   ['cifar-densenet-bc-100', 8],
-  // Every 3×3 convolution of stride 1 by Winograd's filtering; maps of 32, 16, 8, 4 pixels, and of 27, 14, 7, 4.
+  // Every 3×3 convolution by Winograd's filtering, of stride 1 and 2; maps of 32, 16, 8, 4 pixels, and of 27, 14, 7, 4.
   ['cifar-resnet18', 32],
   ['cifar-resnet18', 32, 27],
   // Dense blocks that go image by image (models/dense_block.h); maps of 16, 8, 4, 2 pixels, and of 17, 8, 4, 2.

@@ -166,7 +166,7 @@ describe('listStored', () => {
       /is not a whole safetensors file: byte 0: expected a header/,
     );
     assert.match(files.get(`${OTHER}.safetensors`)?.reason ?? '', /holds other features: its key is/);
-    assert.match(files.get(`${old}.safetensors`)?.reason ?? '', /was made by version 0 of the extractor; 4 is in use/);
+    assert.match(files.get(`${old}.safetensors`)?.reason ?? '', /was made by version 0 of the extractor; 5 is in use/);
     assert.equal(files.get(`${KEY}.skipped.json`)?.about.rows, 1);
   });
 
