@@ -5,8 +5,8 @@
  *   npm run bench:extract -- [--networks cifar-resnet18,wrn-28-10,resnet50,densenet121] [--rounds 3] [--python python3]
  *     [--compiled] [--precisions float32,bfloat16] [--batches 4]
  *
- * Prints images per second (the median of the rounds; a round of ours is an extraction of `--batches`, from the first image to the file
- * and with the laying out of weights at the first), the ratios to Python's ways, and which share of the GEMM peak the multiply-adds of
+ * Prints images per second (the median of the rounds; a round of ours is an extraction of `--batches`, from the first image to the
+ * file; weights are laid out once before, as for all sets of an evaluation and as Python's are), the ratios to Python's ways, and which share of the GEMM peak the multiply-adds of
  * a plain forward pass would take. `--compiled` adds torch.compile with freezing, which takes minutes.
  * Without a Python that has torch, ours alone.
  */
@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { openData } from '../lib/data/open.js';
 import { PLAIN } from '../lib/features/index.js';
 import { archOptions, resolveArch } from '../lib/modes/arch.js';
+import { keepBetweenJobs } from '../lib/native/between-jobs.js';
 import type { ArchOptions, Precision } from '../lib/native/contract.js';
 import { getAddon } from '../lib/native/load.js';
 import { initWeights } from '../test/helpers/networks.js';
@@ -36,6 +37,7 @@ const rounds = Number(values.rounds);
 const threads = availableParallelism();
 const addon = getAddon();
 const folder = mkdtempSync(join(tmpdir(), 'mode-ensemble-bench-'));
+using _kept = keepBetweenJobs(addon);
 
 /** What a CPU has. */
 type OnCpu = Exclude<Precision, 'float32-plain' | 'tf32' | 'float16'>;

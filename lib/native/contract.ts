@@ -269,6 +269,11 @@ export interface Addon {
    * ends. Throws E_IO where somebody else holds it.
    */
   lockFile(path: string): { release(): void };
+  /**
+   * Until it is released, networks that `extract` and `perturbedGaussians` have made ready stay for the next such job that asks
+   * for the same (the file's inode, size and time of change tell), and so does the memory that they worked in. On the CPU alone.
+   */
+  keepBetweenJobs(): { release(): void };
   /** Waits until all ranks are there. E_DEVICE where they do not find each other, and in all that follows where one has ended. */
   joinRanks(options: JoinOptions, sink: (event: JobEvent) => void): NativeJob<JoinResult>;
   shareText(options: ShareOptions, sink: (event: JobEvent) => void): NativeJob<string>;

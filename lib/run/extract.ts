@@ -8,6 +8,7 @@ import { type Pass, PLAIN, passId } from '../features/pass.js';
 import { FeatureFile, type FeatureStore } from '../features/store.js';
 import { archOptions, type ModeArch, SCRIPT } from '../modes/arch.js';
 import type { Member } from '../modes/member.js';
+import { keepBetweenJobs } from '../native/between-jobs.js';
 import type {
   Addon,
   ExtractMember,
@@ -97,6 +98,7 @@ export async function extractFeatures(settings: ExtractSettings, hooks: StageHoo
   const { members, sets, store } = settings;
   requireOwnGradients(settings);
   await store.sweep();
+  using _kept = keepBetweenJobs(settings.addon ?? getAddon());
   const result: ExtractedFeatures = { members: [], made: 0, reused: 0, madePaths: [], skipped: {}, skippedImages: {} };
   const { train: learnt } = sets;
   const ofTrain = learnt && `${learnt.name} (train)`;

@@ -96,7 +96,11 @@ export async function runExperiment(experiment: ExperimentInput | string, hooks:
     tasks: steps,
     done: found,
     look: (step) => lookAt(work, step),
-    perform: (group) => KINDS[(group[0] as Step).kind].perform(work, group),
+    perform: (group) => {
+      const { kind } = group[0] as Step;
+      work.keepNetworks(kind === 'extract');
+      return KINDS[kind].perform(work, group);
+    },
     tell: (event) => {
       journal.write(event);
       hooks.onTask?.(event);

@@ -8,6 +8,7 @@ import { openCheckpoints } from '../modes/checkpoints.js';
 import { checkpointIn, weightsHash } from '../modes/find.js';
 import { findGiven } from '../modes/given.js';
 import { lookAtMode, type ModeOutlook, type TrainModeSettings } from '../modes/train.js';
+import { keepBetweenJobs } from '../native/between-jobs.js';
 import type { Addon } from '../native/contract.js';
 import { featureDevice } from './device.js';
 import { needsTrainFeatures, type Plan, passesOf } from './experiment.js';
@@ -36,6 +37,7 @@ export class Work implements Disposable {
   readonly evaluations = new Map<number, Evaluation>();
   readonly store: FeatureStore;
   private foundDevice: string | undefined;
+  private kept: Disposable | undefined;
   private readonly hashes = new Map<string, Promise<string>>();
   private readonly members = new Map<string, Promise<ExtractedMember>>();
   private readonly files = new Map<string, Wanted[]>();
@@ -236,11 +238,22 @@ export class Work implements Disposable {
     return networksOf(this.extraction(model, await this.membersThere(model)), hooks);
   }
 
+  /** Whether networks stay for the next step, as those of extraction ask for the same. */
+  keepNetworks(on: boolean): void {
+    if (on) {
+      this.kept ??= keepBetweenJobs(this.addon);
+    } else {
+      this.kept?.[Symbol.dispose]();
+      this.kept = undefined;
+    }
+  }
+
   warn(message: string): void {
     warn(message, this.hooks);
   }
 
   [Symbol.dispose](): void {
+    this.keepNetworks(false);
     this.sets[Symbol.dispose]();
   }
 }

@@ -1,7 +1,9 @@
-// What lib/native/contract-processes.ts says: locks against other processes, and work together with them.
+// What lib/native/contract-processes.ts says, locks against other processes, work together with them; and
+// what this process keeps from job to job.
 #include "addon/fields.h"
 #include "addon/options.h"
 #include "addon/values.h"
+#include "extract/ready_networks.h"
 #include "ranks/ranks.h"
 #include "runtime/file_lock.h"
 
@@ -79,6 +81,15 @@ Napi::Value lock_file(const Napi::CallbackInfo& call) {
   return out;
 }
 
+// As long as a lock is held.
+Napi::Value keep_between_jobs(const Napi::CallbackInfo& call) {
+  const auto env = call.Env();
+  auto kept = std::make_shared<std::unique_ptr<BetweenJobs>>(std::make_unique<BetweenJobs>());
+  auto out = Napi::Object::New(env);
+  out["release"] = Napi::Function::New(env, [kept](const Napi::CallbackInfo&) { kept->reset(); }, "release");
+  return out;
+}
+
 }  // namespace
 
 std::shared_ptr<Ranks> ranks_of(const Napi::Value& value, const std::string& field) {
@@ -90,6 +101,7 @@ std::shared_ptr<Ranks> ranks_of(const Napi::Value& value, const std::string& fie
 
 void add_process_exports(Napi::Env env, Napi::Object exports) {
   exports["lockFile"] = Napi::Function::New<guarded<lock_file>>(env, "lockFile");
+  exports["keepBetweenJobs"] = Napi::Function::New<guarded<keep_between_jobs>>(env, "keepBetweenJobs");
   exports["joinRanks"] = Napi::Function::New<guarded<join_job>>(env, "joinRanks");
   exports["shareText"] = Napi::Function::New<guarded<share_job>>(env, "shareText");
   exports["leaveRanks"] = Napi::Function::New<guarded<leave>>(env, "leaveRanks");

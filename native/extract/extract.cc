@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <set>
 
-#include "checkpoint/weights.h"
 #include "cuda/feed.h"
 #include "extract/feature_file.h"
 #include "extract/passes.h"
-#include "models/graph_memory.h"
+#include "extract/ready_networks.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
 
@@ -17,7 +16,7 @@ namespace {
 constexpr size_t kSkippedListed = 100;
 
 struct Member {
-  std::unique_ptr<Network> network;
+  Network* network = nullptr;
   std::vector<std::unique_ptr<FeatureFile>> files;  // one an output
   struct Scores {
     Scores(const StageScoresOutput& output, int64_t capacity)
@@ -62,50 +61,59 @@ std::unique_ptr<FeatureFile> make_file(const ExtractOutput& output, const Networ
   return std::make_unique<FeatureFile>(output.path, std::move(entries), capacity, std::move(metadata));
 }
 
-// Opens all networks and finds out what is asked of each before any image is read.
-std::vector<Member> open_members(const ExtractOptions& options, const Compute& compute, JobContext& context) {
-  std::vector<Member> members;
-  for (const auto& member : options.members) {
-    context.throw_if_aborted();
-    members.push_back({open_network(member.arch, member.checkpoint), {}, {}, {}});
-    members.back().network->to_device(compute.device);
-    members.back().files.resize(member.outputs.size());
-    for (const auto& output : member.outputs) check_output(output, *members.back().network);
-    for (const auto& output : member.stageScores) {
-      auto scores = std::make_unique<Member::Scores>(output, options.data->reader->size());
-      scores->scorer.to_device(compute.device);
-      members.back().scores.push_back(std::move(scores));
-    }
-  }
+// What is asked of each network.
+std::vector<Member> plan_members(const ExtractOptions& options, const Compute& compute) {
+  std::vector<Member> members(options.members.size());
   std::set<double> wanted;
   for (size_t i = members.size(); i-- > 0;) {
-    const auto& outputs = options.members[i].outputs;
+    auto& member = members[i];
+    const auto& [arch, checkpoint, outputs, stageScores] = options.members[i];
+    member.files.resize(outputs.size());
     for (const auto& output : outputs)
       if (is_accumulated(output)) wanted.insert(output.pass.temperature);
-    members[i].carries = wanted;
-    members[i].with_graph = !wanted.empty() || std::any_of(outputs.begin(), outputs.end(), is_perturbed);
-    for (const auto& scores : members[i].scores) members[i].with_graph |= scores->scorer.moves();
-    if (members[i].with_graph) compute.require_gradients();
-    members[i].network->prepare({compute, members[i].with_graph});
+    member.carries = wanted;
+    member.with_graph = !wanted.empty() || std::any_of(outputs.begin(), outputs.end(), is_perturbed);
+    for (const auto& output : stageScores) {
+      auto scores = std::make_unique<Member::Scores>(output, options.data->reader->size());
+      scores->scorer.to_device(compute.device);
+      member.with_graph |= scores->scorer.moves();
+      member.scores.push_back(std::move(scores));
+    }
+    if (member.with_graph) compute.require_gradients();
   }
   return members;
 }
 
+// Before any image is read.
+ReadyNetworks open_networks(const ExtractOptions& options, std::vector<Member>& members,
+                            const Compute& compute, JobContext& context) {
+  std::vector<ReadyNetworks::Wanted> wanted;
+  for (size_t i = 0; i < members.size(); ++i)
+    wanted.push_back({options.members[i].arch, options.members[i].checkpoint, members[i].with_graph});
+  ReadyNetworks networks(wanted, compute, context);
+  for (size_t i = 0; i < members.size(); ++i) {
+    members[i].network = &networks[i];
+    for (const auto& output : options.members[i].outputs) check_output(output, networks[i]);
+  }
+  return networks;
+}
+
 LoaderOptions loader_options(const ExtractOptions& options, const std::vector<Member>& members,
-                             const Compute& compute, JobContext& context) {
+                             ReadyNetworks& networks, JobContext& context) {
   LoaderOptions settings;
   settings.prepare.transform = options.transform;
   settings.batchSize = options.batchSize;
   settings.workers = options.workers;
   bool rounded = true;
-  for (const Member& member : members) {
+  for (size_t i = 0; i < members.size(); ++i) {
+    const auto& member = members[i];
     // A step of 0.0014 is lost where pixels were rounded to bfloat16 before it. Rounded after it, some pixels
     // move by more and most not at all, which comes to the same: on published networks the logits then change
     // as they do in float32 (slope 0.97 to 1.01, correlation 0.99).
     rounded &= member.network->begins_with_convolution() && !member.with_graph;
     if (!member.with_graph) continue;
     context.throw_if_aborted();
-    const int64_t most = most_images_with_graph(*member.network, options.transform.crop, compute);
+    const int64_t most = networks.most_images_with_graph(i, options.transform.crop);
     settings.batchSize = std::min(settings.batchSize, most);
   }
   settings.prepare.type = pixel_type_of(options.precision, rounded);
@@ -123,9 +131,10 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
   const c10::NoGradGuard no_grad;
   const Compute compute(options.device, options.precision);
   const DeviceScope scope(compute);
-  auto members = open_members(options, compute, context);
+  auto members = plan_members(options, compute);
+  auto networks = open_networks(options, members, compute, context);
   const auto start = std::chrono::steady_clock::now();
-  Feed loader(options.data, loader_options(options, members, compute, context), compute);
+  Feed loader(options.data, loader_options(options, members, networks, context), compute);
   const int64_t size = options.data->reader->size();
   ProgressMeter meter(context, "extract", size);
   ExtractResult result;
@@ -173,6 +182,7 @@ ExtractResult extract(const ExtractOptions& options, JobContext& context) {
     for (auto& file : member.files) file->commit();
     for (auto& scores : member.scores) scores->file.commit();
   }
+  networks.leave();
   result.seconds = seconds_since(start);
   return result;
 }

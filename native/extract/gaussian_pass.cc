@@ -5,13 +5,12 @@
 #include <cmath>
 #include <string_view>
 
-#include "checkpoint/weights.h"
 #include "cuda/feed.h"
 #include "data/part_reader.h"
 #include "data/tensor_loader.h"
 #include "extract/feature_file.h"
+#include "extract/ready_networks.h"
 #include "extract/stage_scores.h"
-#include "models/graph_memory.h"
 #include "models/layers.h"
 #include "runtime/compute.h"
 #include "runtime/device.h"
@@ -55,28 +54,24 @@ class Scorer {
       : options_(options),
         compute_(compute),
         context_(context),
-        stages_(options.statistics, options.magnitudes) {
+        stages_(options.statistics, options.magnitudes),
+        clamp_(options.adversarial ? find_clamp(options.adversarial->clamp) : nullptr),
+        networks_(wanted(), compute, context) {
     stages_.to_device(compute.device);
-    if (options.adversarial) clamp_ = find_clamp(options.adversarial->clamp);
-    if (stages_.moves() || clamp_) compute.require_gradients();
-    for (const auto& member : options.members) {
-      context.throw_if_aborted();
-      networks_.push_back(open_network(member.arch, member.checkpoint));
-      networks_.back()->to_device(compute.device);
-      networks_.back()->prepare({compute, stages_.moves() || clamp_ != nullptr});
-    }
   }
 
   int stage_count() const { return stages_.stage_count(); }
 
   // How many images go through the networks at once, so that the graphs of all members together stay bounded.
   int64_t images_at_once() {
-    if (!stages_.moves() && !clamp_) return options_.batchSize;
+    if (!with_gradients()) return options_.batchSize;
     double share = 0;  // of the bound, of one image
-    for (auto& network : networks_)
-      share += 1.0 / static_cast<double>(most_images_with_graph(*network, options_.transform.crop, compute_));
+    for (size_t i = 0; i < networks_.size(); ++i)
+      share += 1.0 / static_cast<double>(networks_.most_images_with_graph(i, options_.transform.crop));
     return std::max<int64_t>(1, static_cast<int64_t>(1 / share));
   }
+
+  void leave_networks() { networks_.leave(); }
 
   // images [B, 3, S, S], labels [B] → [B, magnitudes, stages], float64.
   at::Tensor score(const at::Tensor& images, const at::Tensor& labels) {
@@ -84,17 +79,27 @@ class Scorer {
     const c10::AutoGradMode gradients(stages_.moves());
     if (stages_.moves()) x = x.clone().requires_grad_(true);
     std::vector<std::vector<at::Tensor>> features;
-    for (auto& network : networks_) {
+    for (size_t i = 0; i < networks_.size(); ++i) {
       features.emplace_back();
-      for (const auto& map : stages_of(*network, x, stage_count()))
+      for (const auto& map : stages_of(networks_[i], x, stage_count()))
         features.back().push_back(global_average(map));
     }
     return stages_.score(x, features, [&](size_t member, const at::Tensor& moved, int stage) {
-      return global_average(stages_of(*networks_[member], moved, stage).back());
+      return global_average(stages_of(networks_[member], moved, stage).back());
     });
   }
 
  private:
+  bool with_gradients() const { return stages_.moves() || clamp_ != nullptr; }
+
+  std::vector<ReadyNetworks::Wanted> wanted() const {
+    if (with_gradients()) compute_.require_gradients();
+    std::vector<ReadyNetworks::Wanted> all;
+    for (const auto& [arch, checkpoint] : options_.members)
+      all.push_back({arch, checkpoint, with_gradients()});
+    return all;
+  }
+
   // The maps of a member's stages up to `last`.
   std::vector<at::Tensor> stages_of(Network& network, const at::Tensor& images, int last) {
     context_.throw_if_aborted();
@@ -106,13 +111,13 @@ class Scorer {
 
   at::Tensor adversarial_copies(const at::Tensor& images, const at::Tensor& labels) {
     const auto x = images.clone().requires_grad_(true);
-    for (auto& network : networks_) {
+    for (size_t i = 0; i < networks_.size(); ++i) {
       context_.throw_if_aborted();
       const c10::AutoGradMode gradients(true);
       at::Tensor logits;
       {
         const Autocast autocast(compute_);
-        logits = network->forward(x, /*training=*/false, {}).logits;
+        logits = networks_[i].forward(x, /*training=*/false, {}).logits;
       }
       require_labels(labels, logits.size(1));
       // The sum over images, whose gradients are then independent of each other; a division by the number
@@ -136,8 +141,8 @@ class Scorer {
   const Compute& compute_;
   JobContext& context_;
   StageScores stages_;
-  std::vector<std::unique_ptr<Network>> networks_;
-  Clamp clamp_ = nullptr;
+  Clamp clamp_;
+  ReadyNetworks networks_;
 };
 
 std::shared_ptr<const DataSet> part_of(const PerturbedGaussiansOptions& options) {
@@ -201,6 +206,7 @@ PerturbedGaussiansResult perturbed_gaussians(const PerturbedGaussiansOptions& op
   if (result.count == 0) throw Error(ErrorCode::data, "No image of the set could be read.");
   context.throw_if_aborted();
   file.commit();
+  scorer.leave_networks();
   result.seconds = seconds_since(start);
   return result;
 }

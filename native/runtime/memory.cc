@@ -32,16 +32,25 @@ class ReusingAllocator final : public c10::Allocator {
     std::memcpy(to, from, bytes);
   }
 
-  void begin() {
+  int64_t begin() {
     const std::lock_guard lock(mutex_);
     ++users_;
+    return ++beginning_;
   }
 
-  void end() {
+  // What is free goes with the last user; with the others, what nobody has taken since they began.
+  void end(int64_t since) {
     const std::lock_guard lock(mutex_);
-    if (--users_ > 0) return;
-    for (const auto& [size, data] : free_) munmap(data, size);
-    free_.clear();
+    --users_;
+    for (auto block = free_.begin(); block != free_.end();) {
+      const auto& [size, at] = *block;
+      if (users_ > 0 && at.taken >= since) {
+        ++block;
+        continue;
+      }
+      munmap(at.data, size);
+      block = free_.erase(block);
+    }
   }
 
  private:
@@ -50,7 +59,7 @@ class ReusingAllocator final : public c10::Allocator {
     // At most an eighth too large: a small tensor must not sit on a large block.
     const auto found = free_.lower_bound(size);
     if (found != free_.end() && found->first <= size + size / 8) {
-      void* data = found->second;
+      void* data = found->second.data;
       used_.emplace(data, found->first);
       free_.erase(found);
       return data;
@@ -78,9 +87,15 @@ class ReusingAllocator final : public c10::Allocator {
 
   static void give_back(void* data);
 
+  struct Free {
+    void* data;
+    int64_t taken;  // the latest beginning when it was last in use
+  };
+
   std::mutex mutex_;
   int users_ = 0;
-  std::multimap<size_t, void*> free_;
+  int64_t beginning_ = 0;
+  std::multimap<size_t, Free> free_;
   std::unordered_map<void*, size_t> used_;
 };
 
@@ -98,7 +113,7 @@ void ReusingAllocator::give_back(void* data) {
     const auto found = self.used_.find(data);
     if (found != self.used_.end()) {
       if (self.users_ > 0)
-        self.free_.emplace(found->second, data);
+        self.free_.emplace(found->second, Free{data, self.beginning_});
       else
         munmap(data, found->second);
       self.used_.erase(found);
@@ -117,9 +132,9 @@ MemoryReuse::MemoryReuse() {
     return true;
   }();
   (void)installed;
-  allocator().begin();
+  since_ = allocator().begin();
 }
 
-MemoryReuse::~MemoryReuse() { allocator().end(); }
+MemoryReuse::~MemoryReuse() { allocator().end(since_); }
 
 }  // namespace mode_ensemble

@@ -7,13 +7,17 @@
 namespace mode_ensemble {
 
 // While one lives, freed blocks of 1 MiB and more stay with the process and are used again; when the last one
-// goes, all that is free returns to the system. Any thread.
+// goes, all that is free returns to the system, and when another goes, what nobody has used since it began.
+// Any thread.
 class MemoryReuse {
  public:
   MemoryReuse();
   ~MemoryReuse();
   MemoryReuse(const MemoryReuse&) = delete;
   MemoryReuse& operator=(const MemoryReuse&) = delete;
+
+ private:
+  int64_t since_;
 };
 
 }  // namespace mode_ensemble

@@ -1,6 +1,6 @@
 /** The passes of extraction: what they share, what they refuse, and how their results are stored. Parity: parity/detectors. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -120,6 +120,47 @@ describe('one forward pass serves all outputs', () => {
       assert.ok(moved > 1e-6 && moved < 0.3, `${moved}`);
     });
   }
+});
+
+describe('what is kept between jobs', () => {
+  it('are networks, until their file changes or they are released', async () => {
+    const path = join(folder, 'kept.safetensors');
+    const [first, second] = [await checkpointOf(SMALL, 1), await checkpointOf(SMALL, 2)].map((file) =>
+      readFileSync(file),
+    );
+    // Files that were changed at the same time have the same size too.
+    const put = (bytes: Buffer, time: number) => {
+      writeFileSync(path, bytes);
+      utimesSync(path, time, time);
+    };
+    const logits = async (pass = PLAIN) => {
+      const [[file] = []] = await filesOf(optionsOf([{ arch: SMALL, checkpoint: path, outputs: outputs([pass]) }]));
+      return file?.logits();
+    };
+    put(second as Buffer, 1000);
+    const ofSecond = await logits();
+    put(first as Buffer, 1000);
+    const [ofFirst, moved] = [await logits(), await logits(PERTURBED)];
+    assert.notDeepEqual(ofFirst, ofSecond);
+
+    const kept = addon.keepBetweenJobs();
+    assert.deepEqual(await logits(), ofFirst);
+    // Nobody looks into the file.
+    put(Buffer.alloc((first as Buffer).length), 1000);
+    assert.deepEqual(await logits(), ofFirst);
+    // A network without gradients is no good for this.
+    await assert.rejects(logits(PERTURBED), { code: 'E_CHECKPOINT' });
+    put(first as Buffer, 1000);
+    assert.deepEqual(await logits(PERTURBED), moved);
+    assert.deepEqual(await logits(PERTURBED), moved);
+    put(second as Buffer, 2000);
+    assert.deepEqual(await logits(), ofSecond);
+    put(first as Buffer, 2000);
+    assert.deepEqual(await logits(), ofSecond);
+    kept.release();
+    assert.deepEqual(await logits(), ofFirst);
+    kept.release();
+  });
 });
 
 describe('a perturbed pass', () => {

@@ -46,6 +46,8 @@ export interface FakeAddon extends Addon {
   trained: TrainOptions[];
   extracted: ExtractOptions[];
   open: number;
+  /** Who keeps networks between jobs. */
+  kept: number;
   /** Called as each job begins; may throw. */
   onJob: (kind: string) => void;
   /** Fingerprint and classes of the training data. */
@@ -107,6 +109,7 @@ export function fakeAddon(): FakeAddon {
     trained: [] as TrainOptions[],
     extracted: [] as ExtractOptions[],
     open: 0,
+    kept: 0,
     bad: 0,
     fingerprint: 'fingerprint',
     classes: CLASSES,
@@ -131,6 +134,10 @@ export function fakeAddon(): FakeAddon {
         return { handle, count: count(options), classes, fingerprint };
       }),
     lockFile: () => ({ release() {} }),
+    keepBetweenJobs: () => {
+      fake.kept++;
+      return { release: () => fake.kept-- };
+    },
     disposeData: () => {
       fake.open--;
     },

@@ -76,7 +76,7 @@ test('a run trains, extracts each set in one pass, evaluates and writes; a secon
     record.modes.map(({ seed, checkpoint }: { seed: number; checkpoint: string }) => [seed, checkpoint]),
     [1, 2, 3].map((seed) => [seed, `modes/cifar-resnet18-w16/seed-${seed}/checkpoint.safetensors`]),
   );
-  assert.equal(addon.open, 0);
+  assert.deepEqual([addon.open, addon.kept], [0, 0]);
 
   const again = await runExperiment(settings, { addon });
   assert.deepEqual([again.trained, again.reused, again.features], [[], [1, 2, 3], { made: 0, reused: 9 }]);
