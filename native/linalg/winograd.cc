@@ -12,10 +12,17 @@
 namespace mode_ensemble {
 namespace {
 
-// Transformed inputs that are worked on at a time; they should stay in the last level of cache.
-constexpr int64_t kInputBytes = int64_t{3} << 20;
-// The same where a call has one core alone: its second level.
-constexpr int64_t kInputBytesOfCore = int64_t{900} << 10;
+// Where threads share a block of transformed inputs: its size, which should stay in the last level of cache.
+constexpr int64_t kSharedBytes = int64_t{3} << 20;
+// Tiles times panels that are multiplied at a time: their sums should stay in a core's second level.
+constexpr int64_t kTiles = 48;
+// Panels at a time where a thread has a block of its own, so that its inputs are read half as often.
+constexpr int64_t kPanelsOfOwn = 2;
+// Up to this size of all weights each thread has blocks of its own and goes through all weights with each:
+// what one core has written is then not read by another, which takes longer than all else
+// (docs/performance.md). Larger weights are read too slowly for that, and are divided among the threads.
+constexpr int64_t kOwnWeightBytes = int64_t{10} << 20;
+
 // Floats between the ends of one point's numbers and the next one's, so that the 36 do not share the same few
 // lines of cache.
 constexpr int64_t kGap = 16;
@@ -74,8 +81,6 @@ const WinogradKernels* winograd_kernels() {
 
 struct Winograd::Kind {
   int64_t side;  // points of a side
-  int64_t
-      tiles;  // multiplied with a panel of weights at a time; their sums should stay in a core's second level
   Rows weights;  // Which of its rows a point takes: see weight_of.
   WinogradTransforms WinogradKernels::* transforms;
 
@@ -88,9 +93,9 @@ struct Winograd::Kind {
 
 const Winograd::Kind& Winograd::kind_of(Sides sides) {
   static const std::array<Kind, 3> kinds{{
-      {kTileIn, 48, keeping_weights(), &WinogradKernels::keeping},
-      {kSidePoints, 24, strided_weights(0, 2), &WinogradKernels::halving},
-      {kSidePoints, 24, strided_weights(2, 0), &WinogradKernels::doubling},
+      {kTileIn, keeping_weights(), &WinogradKernels::keeping},
+      {kSidePoints, strided_weights(0, 2), &WinogradKernels::halving},
+      {kSidePoints, strided_weights(2, 0), &WinogradKernels::doubling},
   }};
   return kinds[static_cast<size_t>(sides)];
 }
@@ -152,41 +157,84 @@ WinogradMap Winograd::map_of(const Call& call) const {
 }
 
 void Winograd::run(const Call& call) const {
-  const auto map = map_of(call);
-  const auto& [input, output] = kernels_->*kind_.transforms;
-  const int64_t points = kind_.points(), together = kind_.tiles;
-  const int64_t tiles = call.count * map.rows * map.columns;
-  const int64_t tile_bytes = points * in_ * static_cast<int64_t>(sizeof(float));
-  const int64_t most_bytes = call.beside_others ? kInputBytesOfCore : kInputBytes;
-  const int64_t fitting = std::max(together, most_bytes / tile_bytes / together * together);
-  const int64_t block = std::min(tiles, fitting);
+  const Work work{call, map_of(call), kind_.points()};
+  const int64_t tiles = call.count * work.map.rows * work.map.columns;
+  const int64_t weight_bytes =
+      panels_ * kWeights * in_ * kWinogradPanel * static_cast<int64_t>(sizeof(float));
+  const int64_t panels = std::min(panels_, kPanelsOfOwn), block = kTiles / panels;
+  const int64_t blocks = (tiles + block - 1) / block;
+  // With few blocks some threads would have none, or most would wait for the last.
+  const bool few = blocks < 4 * at::get_num_threads();
+  if (call.beside_others || (weight_bytes <= kOwnWeightBytes && !few))
+    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+      own(work, panels, block, begin * block, std::min(tiles, end * block));
+    });
+  else
+    shared(work, tiles);
+}
+
+void Winograd::own(const Work& work, int64_t panels, int64_t block, int64_t begin, int64_t end) const {
   const int64_t step = block * in_ + kGap;
-  const auto input_memory = floats(points * step);
+  const auto input_memory = floats(work.points * step);
+  const auto sum_memory = floats(panels * work.points * (block * kWinogradPanel + kGap));
+  float* const inputs = static_cast<float*>(input_memory.get());
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t count = std::min(block, end - first);
+    transform(work, first, first + count, inputs, step);
+    for (int64_t panel = 0; panel < panels_; panel += panels)
+      multiply(work, {panel, std::min(panels_, panel + panels), first, first + count, block}, inputs, step,
+               static_cast<float*>(sum_memory.get()));
+  }
+}
+
+void Winograd::shared(const Work& work, int64_t tiles) const {
+  const int64_t tile_bytes = work.points * in_ * static_cast<int64_t>(sizeof(float));
+  const int64_t block = std::min(tiles, std::max(kTiles, kSharedBytes / tile_bytes / kTiles * kTiles));
+  const int64_t step = block * in_ + kGap;
+  const auto input_memory = floats(work.points * step);
   float* const inputs = static_cast<float*>(input_memory.get());
   for (int64_t first = 0; first < tiles; first += block) {
     const int64_t count = std::min(block, tiles - first);
     at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      input({call.images, call.half, in_}, map, first + begin, first + end, inputs + begin * in_, step);
+      transform(work, first + begin, first + end, inputs + begin * in_, step);
     });
     // By panels first, so that a thread reads few of the weights.
-    const int64_t parts = (count + together - 1) / together;
+    const int64_t parts = (count + kTiles - 1) / kTiles;
     at::parallel_for(0, panels_ * parts, 1, [&](int64_t begin, int64_t end) {
-      const int64_t sum_step = together * kWinogradPanel + kGap;
-      const auto sum_memory = floats(points * sum_step);
-      float* const sums = static_cast<float*>(sum_memory.get());
+      const auto sum_memory = floats(work.points * (kTiles * kWinogradPanel + kGap));
       for (int64_t item = begin; item < end; ++item) {
-        const int64_t panel = item / parts, channel = panel * kWinogradPanel;
-        const int64_t from = item % parts * together, to = std::min(count, from + together);
-        for (int64_t point = 0; point < points; ++point)
-          kernels_->product(inputs + point * step + from * in_,
-                            weight_ + (panel * kWeights + kind_.weight_of(point)) * in_ * kWinogradPanel,
-                            sums + point * sum_step, to - from, in_, kWinogradPanel);
-        output({sums, sum_step, kWinogradPanel, first + from, first + to}, map,
-               {call.out, call.half, call.step ? call.step : out_, channel,
-                std::min(out_, channel + kWinogradPanel), call.bias, call.add, call.relu, call.mask,
-                call.add_even});
+        const int64_t panel = item / parts, from = item % parts * kTiles, to = std::min(count, from + kTiles);
+        multiply(work, {panel, panel + 1, first + from, first + to, kTiles}, inputs + from * in_, step,
+                 static_cast<float*>(sum_memory.get()));
       }
     });
+  }
+}
+
+void Winograd::transform(const Work& work, int64_t begin, int64_t end, float* to, int64_t step) const {
+  const auto& call = work.call;
+  (kernels_->*kind_.transforms).input({call.images, call.half, in_}, work.map, begin, end, to, step);
+}
+
+void Winograd::multiply(const Work& work, const Part& part, const float* inputs, int64_t step,
+                        float* sums) const {
+  const auto& call = work.call;
+  const int64_t sum_step = part.most * kWinogradPanel + kGap;
+  for (int64_t point = 0; point < work.points; ++point)
+    for (int64_t panel = part.from; panel < part.to; ++panel)
+      kernels_->product(inputs + point * step,
+                        weight_ + (panel * kWeights + kind_.weight_of(point)) * in_ * kWinogradPanel,
+                        sums + ((panel - part.from) * work.points + point) * sum_step, part.last - part.first,
+                        in_, kWinogradPanel);
+  for (int64_t panel = part.from; panel < part.to; ++panel) {
+    const int64_t channel = panel * kWinogradPanel;
+    (kernels_->*kind_.transforms)
+        .output({sums + (panel - part.from) * work.points * sum_step, sum_step, kWinogradPanel, part.first,
+                 part.last},
+                work.map,
+                {call.out, call.half, call.step ? call.step : out_, channel,
+                 std::min(out_, channel + kWinogradPanel), call.bias, call.add, call.relu, call.mask,
+                 call.add_even});
   }
 }
 

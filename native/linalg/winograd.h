@@ -42,7 +42,7 @@ class Winograd {
     void* out = nullptr;
     // Numbers from one pixel of the outputs to the next; 0: as many as there are outputs.
     int64_t step = 0;
-    // Whether other threads run calls of their own meanwhile, so that this one has its core's cache alone.
+    // Whether other threads run calls of their own meanwhile, so that this one has one thread alone.
     bool beside_others = false;
   };
   void run(const Call& call) const;
@@ -51,6 +51,23 @@ class Winograd {
   struct Kind;
   static const Kind& kind_of(Sides sides);
   WinogradMap map_of(const Call& call) const;
+
+  struct Work {
+    const Call& call;
+    WinogradMap map;
+    int64_t points;
+  };
+  // Panels of outputs and tiles that are multiplied with each other; there is room for `most` tiles.
+  struct Part {
+    int64_t from, to, first, last, most;
+  };
+  // Tiles `begin` to `end`, `block` at a time, on this thread alone.
+  void own(const Work& work, int64_t panels, int64_t block, int64_t begin, int64_t end) const;
+  // All tiles, on all threads.
+  void shared(const Work& work, int64_t tiles) const;
+  void transform(const Work& work, int64_t begin, int64_t end, float* to, int64_t step) const;
+  // `inputs`: the transformed ones of the part's first tile, `step` numbers from one point to the next.
+  void multiply(const Work& work, const Part& part, const float* inputs, int64_t step, float* sums) const;
 
   int64_t in_, out_, panels_;
   Sides sides_;
