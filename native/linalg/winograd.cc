@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "linalg/instruction_set.h"
+#include "runtime/shares.h"
 
 namespace mode_ensemble {
 namespace {
@@ -166,25 +167,28 @@ void Winograd::run(const Call& call) const {
   // With few blocks some threads would have none, or most would wait for the last.
   const bool few = blocks < 4 * at::get_num_threads();
   if (call.beside_others || (weight_bytes <= kOwnWeightBytes && !few))
-    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
-      own(work, panels, block, begin * block, std::min(tiles, end * block));
-    });
+    own(work, panels, block, tiles);
   else
     shared(work, tiles);
 }
 
-void Winograd::own(const Work& work, int64_t panels, int64_t block, int64_t begin, int64_t end) const {
+void Winograd::own(const Work& work, int64_t panels, int64_t block, int64_t tiles) const {
   const int64_t step = block * in_ + kGap;
-  const auto input_memory = floats(work.points * step);
-  const auto sum_memory = floats(panels * work.points * (block * kWinogradPanel + kGap));
-  float* const inputs = static_cast<float*>(input_memory.get());
-  for (int64_t first = begin; first < end; first += block) {
-    const int64_t count = std::min(block, end - first);
-    transform(work, first, first + count, inputs, step);
-    for (int64_t panel = 0; panel < panels_; panel += panels)
-      multiply(work, {panel, std::min(panels_, panel + panels), first, first + count, block}, inputs, step,
-               static_cast<float*>(sum_memory.get()));
-  }
+  const int64_t threads = work.call.beside_others ? 1 : at::get_num_threads();
+  Shares shares((tiles + block - 1) / block, threads);
+  at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+    const auto input_memory = floats(work.points * step);
+    const auto sum_memory = floats(panels * work.points * (block * kWinogradPanel + kGap));
+    float* const inputs = static_cast<float*>(input_memory.get());
+    for (int64_t thread = begin; thread < end; ++thread)
+      for (int64_t item = shares.next(thread); item >= 0; item = shares.next(thread)) {
+        const int64_t first = item * block, last = std::min(tiles, first + block);
+        transform(work, first, last, inputs, step);
+        for (int64_t panel = 0; panel < panels_; panel += panels)
+          multiply(work, {panel, std::min(panels_, panel + panels), first, last, block}, inputs, step,
+                   static_cast<float*>(sum_memory.get()));
+      }
+  });
 }
 
 void Winograd::shared(const Work& work, int64_t tiles) const {
@@ -200,13 +204,17 @@ void Winograd::shared(const Work& work, int64_t tiles) const {
     });
     // By panels first, so that a thread reads few of the weights.
     const int64_t parts = (count + kTiles - 1) / kTiles;
-    at::parallel_for(0, panels_ * parts, 1, [&](int64_t begin, int64_t end) {
+    const int64_t threads = at::get_num_threads();
+    Shares shares(panels_ * parts, threads);
+    at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
       const auto sum_memory = floats(work.points * (kTiles * kWinogradPanel + kGap));
-      for (int64_t item = begin; item < end; ++item) {
-        const int64_t panel = item / parts, from = item % parts * kTiles, to = std::min(count, from + kTiles);
-        multiply(work, {panel, panel + 1, first + from, first + to, kTiles}, inputs + from * in_, step,
-                 static_cast<float*>(sum_memory.get()));
-      }
+      for (int64_t thread = begin; thread < end; ++thread)
+        for (int64_t item = shares.next(thread); item >= 0; item = shares.next(thread)) {
+          const int64_t panel = item / parts, from = item % parts * kTiles,
+                        to = std::min(count, from + kTiles);
+          multiply(work, {panel, panel + 1, first + from, first + to, kTiles}, inputs + from * in_, step,
+                   static_cast<float*>(sum_memory.get()));
+        }
     });
   }
 }

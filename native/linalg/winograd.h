@@ -61,9 +61,9 @@ class Winograd {
   struct Part {
     int64_t from, to, first, last, most;
   };
-  // Tiles `begin` to `end`, `block` at a time, on this thread alone.
-  void own(const Work& work, int64_t panels, int64_t block, int64_t begin, int64_t end) const;
-  // All tiles, on all threads.
+  // All tiles, `block` at a time, each block on one thread.
+  void own(const Work& work, int64_t panels, int64_t block, int64_t tiles) const;
+  // All tiles, each block on all threads.
   void shared(const Work& work, int64_t tiles) const;
   void transform(const Work& work, int64_t begin, int64_t end, float* to, int64_t step) const;
   // `inputs`: the transformed ones of the part's first tile, `step` numbers from one point to the next.
