@@ -164,17 +164,17 @@ void Winograd::run(const Call& call) const {
       panels_ * kWeights * in_ * kWinogradPanel * static_cast<int64_t>(sizeof(float));
   const int64_t panels = std::min(panels_, kPanelsOfOwn), block = kTiles / panels;
   const int64_t blocks = (tiles + block - 1) / block;
+  const int64_t threads = call.beside_others || at::in_parallel_region() ? 1 : at::get_num_threads();
   // With few blocks some threads would have none, or most would wait for the last.
-  const bool few = blocks < 4 * at::get_num_threads();
+  const bool few = threads > 1 && blocks < 4 * threads;
   if (call.beside_others || (weight_bytes <= kOwnWeightBytes && !few))
-    own(work, panels, block, tiles);
+    own(work, panels, block, tiles, threads);
   else
     shared(work, tiles);
 }
 
-void Winograd::own(const Work& work, int64_t panels, int64_t block, int64_t tiles) const {
+void Winograd::own(const Work& work, int64_t panels, int64_t block, int64_t tiles, int64_t threads) const {
   const int64_t step = block * in_ + kGap;
-  const int64_t threads = work.call.beside_others ? 1 : at::get_num_threads();
   Shares shares((tiles + block - 1) / block, threads);
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     const auto input_memory = floats(work.points * step);

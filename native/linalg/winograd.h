@@ -62,7 +62,7 @@ class Winograd {
     int64_t from, to, first, last, most;
   };
   // All tiles, `block` at a time, each block on one thread.
-  void own(const Work& work, int64_t panels, int64_t block, int64_t tiles) const;
+  void own(const Work& work, int64_t panels, int64_t block, int64_t tiles, int64_t threads) const;
   // All tiles, each block on all threads.
   void shared(const Work& work, int64_t tiles) const;
   void transform(const Work& work, int64_t begin, int64_t end, float* to, int64_t step) const;
