@@ -8,7 +8,7 @@ import { getAddon } from '../native/load.js';
 import { evaluate } from '../run/evaluate.js';
 import type { DetectorChoice, PassFiles } from '../run/types.js';
 import { writeMadeUpFeatures } from './made-up-features.js';
-import { type BenchedNetwork, type Extra, measurePasses, plainFile, type Speed } from './passes.js';
+import { type BenchedNetwork, type Extra, measureExtra, plainFile, type Speed } from './passes.js';
 
 /** Rows of the training data: what kNN searches, and statistics come from. */
 export const BANK = 10_000;
@@ -85,14 +85,14 @@ export async function measureDetector(
     steps: magnitude > 0 ? { statistics, magnitude } : undefined,
   };
   const hasOwn = extra.passes.length > 0 || extra.steps !== undefined;
-  const passSeconds = hasOwn ? Math.max(0, 1 / (await measurePasses(network, extra)).median - 1 / plain.median) : 0;
+  const own = hasOwn ? await measureExtra(network, extra, plain) : { seconds: 0, multiple: 0 };
   // After a step the distances are there with the pass, and what follows is a logistic function.
   const score = stages
     ? () => (magnitude > 0 ? undefined : storedDistances(network, statistics, files))
     : () => evaluateOnce(network, { ...choice, parameters }, passes.map(passId), files);
   const scoreSeconds = (await repeat(score, network.seconds / 3)) / (2 * ROWS);
-  const multiple = (passSeconds + scoreSeconds) * plain.median;
-  return { detector: choice.label ?? choice.name, passSeconds, scoreSeconds, multiple };
+  const multiple = own.multiple + scoreSeconds * plain.median;
+  return { detector: choice.label ?? choice.name, passSeconds: own.seconds, scoreSeconds, multiple };
 }
 
 /** Seconds of the middle run; the first sets up what the others find. */

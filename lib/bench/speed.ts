@@ -5,6 +5,7 @@ import { ConfigError } from '../config/errors.js';
 import type { EvaluateSettings } from '../config/schema.js';
 import { VERSION } from '../config/version.js';
 import { archOptions, type ModeArch, resolveArch } from '../modes/arch.js';
+import { keepBetweenJobs } from '../native/between-jobs.js';
 import { startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { chooseDetectors } from '../run/experiment.js';
@@ -144,6 +145,7 @@ async function measureNetwork(
     const { signal, onLog } = hooks;
     const common = { arch, classes, checkpoint, precision, batchSize, threads, workers, seconds, folder };
     const network: BenchedNetwork = { ...common, hooks: { signal, onLog } };
+    using _kept = keepBetweenJobs(addon);
     hooks.onStage?.(`${arch.id} ${precision}: plain pass`);
     const peakSoFar = watchPeak();
     const speed = await measurePasses(network);

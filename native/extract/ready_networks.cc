@@ -20,8 +20,8 @@ std::string key_of(const ReadyNetworks::Wanted& wanted, const Compute& compute) 
   const auto& [name, width, classes, dropout] = wanted.arch;
   std::ostringstream key;
   key << name << '/' << width << '/' << classes << '/' << dropout << '/' << compute.type << '/'
-      << compute.plain << '/' << wanted.gradients << '/' << file.inode << '/' << file.size << '/'
-      << file.modified << '/' << wanted.checkpoint;
+      << compute.plain << '/' << file.inode << '/' << file.size << '/' << file.modified << '/'
+      << wanted.checkpoint;
   return key.str();
 }
 
@@ -60,8 +60,9 @@ ReadyNetworks::ReadyNetworks(const std::vector<Wanted>& wanted, const Compute& c
     before.swap(left().networks);
     for (size_t i = 0; i < wanted.size(); ++i) {
       networks_[i].key = key_of(wanted[i], compute);
+      networks_[i].gradients = wanted[i].gradients;
       const auto found = std::find_if(before.begin(), before.end(), [&](const Ready& ready) {
-        return ready.network && ready.key == networks_[i].key;
+        return ready.network && ready.key == networks_[i].key && ready.gradients >= wanted[i].gradients;
       });
       if (found != before.end()) networks_[i] = std::move(*found);
     }
@@ -77,7 +78,7 @@ ReadyNetworks::ReadyNetworks(const std::vector<Wanted>& wanted, const Compute& c
 }
 
 int64_t ReadyNetworks::most_images_with_graph(size_t index, int64_t side) {
-  auto& [key, network, most_images] = networks_[index];
+  auto& [key, gradients, network, most_images] = networks_[index];
   const auto found = most_images.find(side);
   if (found != most_images.end()) return found->second;
   return most_images[side] = mode_ensemble::most_images_with_graph(*network, side, compute_);

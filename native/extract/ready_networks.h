@@ -45,7 +45,8 @@ class ReadyNetworks {
 
  private:
   struct Ready {
-    std::string key;  // empty: not to be kept
+    std::string key;         // empty: not to be kept
+    bool gradients = false;  // serves those who want none too, to the same bits
     std::unique_ptr<Network> network;
     std::map<int64_t, int64_t> most_images;  // by side
   };

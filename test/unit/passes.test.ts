@@ -152,6 +152,10 @@ describe('what is kept between jobs', () => {
     await assert.rejects(logits(PERTURBED), { code: 'E_CHECKPOINT' });
     put(first as Buffer, 1000);
     assert.deepEqual(await logits(PERTURBED), moved);
+    put(Buffer.alloc((first as Buffer).length), 1000);
+    assert.deepEqual(await logits(PERTURBED), moved);
+    // One with gradients serves both.
+    assert.deepEqual(await logits(), ofFirst);
     assert.deepEqual(await logits(PERTURBED), moved);
     put(second as Buffer, 2000);
     assert.deepEqual(await logits(), ofSecond);
