@@ -6,8 +6,8 @@
  *     [--compiled] [--precisions float32,bfloat16] [--batches 4]
  *
  * Prints images per second (the median of the rounds; a round of ours is an extraction of `--batches`, from the first image to the
- * file; weights are laid out once before, as for all sets of an evaluation and as Python's are), the ratios to Python's ways, and which share of the GEMM peak the multiply-adds of
- * a plain forward pass would take. `--compiled` adds torch.compile with freezing, which takes minutes.
+ * file; weights are laid out once before, as for all sets of an evaluation and as Python's are), the ratios to Python's ways, and which
+ * share of the GEMM peak the multiply-adds of a plain forward pass would take. `--compiled` adds torch.compile with freezing, which takes minutes.
  * Without a Python that has torch, ours alone.
  */
 import { mkdtempSync, rmSync } from 'node:fs';

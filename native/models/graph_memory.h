@@ -7,7 +7,7 @@
 
 namespace mode_ensemble {
 
-// As many as keep the graph within about a gibibyte, on a GPU within a quarter of what is free there, at
+// As many as keep the graph within about 512 MiB, on a GPU within a quarter of what is free there, at
 // least 1; for images of `side` pixels. A batch of 256 through a ResNet-50 at 224 pixels would take some
 // 25 GiB. The network is on the device already.
 int64_t most_images_with_graph(Network& network, int64_t side, const Compute& compute);
