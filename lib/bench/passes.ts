@@ -67,24 +67,20 @@ export async function measurePasses(network: BenchedNetwork, extra: Extra = { pa
  * What `extra` costs: the middle one of differences between an extraction with it and a plain one right after it, as the machine's
  * speed changes from one minute to the next.
  *
- * @returns seconds of an image, and as a multiple of the plain pass
+ * @returns as a multiple of the plain pass
  * @throws ModeEnsembleError what an extraction throws
  */
-export async function measureExtra(
-  network: BenchedNetwork,
-  extra: Extra,
-  plain: Speed,
-): Promise<{ seconds: number; multiple: number }> {
+export async function measureExtra(network: BenchedNetwork, extra: Extra, plain: Speed): Promise<number> {
   const { batchSize, seconds: wanted } = network;
   await extract(network, extra, batchSize);
   const images = batchSize * Math.max(1, Math.round((plain.median * wanted) / (2 * RUNS) / batchSize));
-  const found: { seconds: number; multiple: number }[] = [];
+  const found: number[] = [];
   for (let run = 0; run < RUNS; run++) {
     const [more, less] = [await extract(network, extra, images), await extract(network, { passes: [] }, images)];
-    found.push({ seconds: Math.max(0, more - less) / images, multiple: Math.max(0, more / less - 1) });
+    found.push(Math.max(0, more / less - 1));
   }
-  found.sort((a, b) => a.multiple - b.multiple);
-  return found[RUNS >> 1] as (typeof found)[number];
+  found.sort((a, b) => a - b);
+  return found[RUNS >> 1] as number;
 }
 
 /** The file that the latest plain pass of a network left. */

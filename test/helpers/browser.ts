@@ -29,6 +29,9 @@ const FLAGS = [
   '--disable-sync',
 ];
 
+/** Of the browser's start and of each step: the first start on a fresh machine reads all of it from a cold disk. */
+const TIMEOUT_MS = 180_000;
+
 /** A page, and what it did that it should not do. */
 export interface Watched {
   page: Page;
@@ -53,12 +56,14 @@ export async function withPage(look: Look, test: (watched: Watched) => Promise<v
     context = await chromium.launchPersistentContext(profile, {
       executablePath: browserPath as string,
       headless: true,
+      timeout: TIMEOUT_MS,
       args: FLAGS,
       colorScheme,
       viewport: { width, height: 900 },
       javaScriptEnabled: hasScripts,
       acceptDownloads: true,
     });
+    context.setDefaultTimeout(TIMEOUT_MS);
     const page = context.pages()[0] ?? (await context.newPage());
     const watched: Watched = { page, complaints: [], requests: [] };
     page.on('console', (message) => {
