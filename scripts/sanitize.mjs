@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Builds the loader and the search for nearest neighbours (plain C++: no LibTorch, no Node) together with test/native,
- * once under the address and the undefined-behaviour sanitizer and once under the thread sanitizer, and runs it on images
+ * Builds the loader, the search for nearest neighbours and that for leading singular vectors (plain C++: no LibTorch, no
+ * Node) together with test/native, once under the address and the undefined-behaviour sanitizer and once under the thread sanitizer, and runs it on images
  * that the tests have.
  *
  *   node scripts/sanitize.mjs [--only address|thread] [FOLDER…]
@@ -17,8 +17,14 @@ import { parseArgs } from 'node:util';
 import { hashInputs, listFiles, readJson, writeJson } from './setup/stamp.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const TESTS = ['test/native/loader.cc', 'test/native/neighbours.cc'];
-const SEARCH = ['near_kernels', 'codes', 'nearest'].map((name) => `native/linalg/${name}.cc`);
+const TESTS = ['loader', 'neighbours', 'leading'].map((name) => `test/native/${name}.cc`);
+const LEADING = ['leading', 'leading_kernels', 'leading_avx2', 'leading_avx512'];
+const LINALG = ['near_kernels', 'codes', 'nearest', ...LEADING].map((name) => `native/linalg/${name}.cc`);
+/** As in CMakeLists.txt: a file for one instruction set is named for it. */
+const SETS = [
+  ['_avx512.cc', ['-mavx512f', '-mfma']],
+  ['_avx2.cc', ['-mavx2', '-mfma']],
+];
 const IMAGES = ['test/fixtures/images'];
 const KINDS = {
   address: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
@@ -42,12 +48,12 @@ function command(program, args) {
 /** Readers that the test has no need of, and their parts; the fuzzers run them under sanitizers. */
 const OTHER_READERS = /data\/(builtin|cifar|imagenet|list|mat_|npy|registry|svhn|tar|verify)/;
 
-/** The loader, the search, and what is below them: of native/data and native/runtime what does not need LibTorch. */
+/** The loader, the searches, and what is below them: of native/data and native/runtime what does not need LibTorch. */
 function plainSources() {
   const cmake = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const isPlain = (name) => name.endsWith('.cc') && !cmake.includes(name.replace('native/', '${NATIVE}/'));
   const isMeant = (name) => isPlain(name) && !OTHER_READERS.test(name);
-  return [...listFiles(root, ['native/data', 'native/runtime'], isMeant), ...SEARCH];
+  return [...listFiles(root, ['native/data', 'native/runtime'], isMeant), ...LINALG];
 }
 
 async function build(kind, folder) {
@@ -65,7 +71,9 @@ async function build(kind, folder) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const objects = sources.map((source) => path.join(folder, `${source.replaceAll('/', '_')}.o`));
-  const left = sources.map((source, index) => [...flags, '-c', '-o', objects[index], source]);
+  const set = (source) =>
+    (process.arch === 'x64' ? SETS.find(([ending]) => source.endsWith(ending))?.[1] : undefined) ?? [];
+  const left = sources.map((source, index) => [...flags, ...set(source), '-c', '-o', objects[index], source]);
   const worker = async () => {
     for (let args = left.shift(); args; args = left.shift()) await command(compiler, args);
   };

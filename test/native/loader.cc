@@ -327,8 +327,9 @@ void moved_squares() {
 
 }  // namespace
 
-// test/native/neighbours.cc: how many of its checks failed.
+// test/native/neighbours.cc and leading.cc: how many of their checks failed.
 int test_neighbours();
+int test_leading();
 
 int main(int count, char** arguments) {
   order();
@@ -341,6 +342,7 @@ int main(int count, char** arguments) {
   same_on_any_machine();
   moved_squares();
   failed += test_neighbours();
+  failed += test_leading();
   folders(count - 1, arguments + 1);
   if (failed == 0) std::printf("loader: everything as expected\n");
   return failed > 0;
