@@ -1,5 +1,6 @@
 /** What each detector costs beyond the plain pass: its own passes of the images, and scoring what is stored. */
 import { join } from 'node:path';
+import type { Needs } from '../detectors/detector.js';
 import { getDetector, resolveParameters } from '../detectors/index.js';
 import { PLAIN, passId } from '../features/pass.js';
 import { FeatureFile } from '../features/store.js';
@@ -64,6 +65,11 @@ export function benchedChoice(choice: DetectorChoice): DetectorChoice {
     : choice;
 }
 
+/** Whether a score is one of the stages' distances from the training data; RankFeat needs the stages' maps alone. */
+export function scoresFromDistances({ stages, fit }: Needs): boolean {
+  return stages && fit === 'train';
+}
+
 /**
  * @param plain the plain pass of the same network
  * @throws ModeEnsembleError what an extraction and an evaluation throw
@@ -76,9 +82,11 @@ export async function measureDetector(
 ): Promise<DetectorCost> {
   const detector = getDetector(choice.name);
   const parameters = resolveParameters(detector, choice.parameters);
-  const { passes, stages } = detector.needs(parameters);
-  const magnitude = stages ? Number(parameters.magnitude) : 0;
-  if (stages) files.statistics ??= await fitStatistics(network, files);
+  const needs = detector.needs(parameters);
+  const { passes } = needs;
+  const readsDistances = scoresFromDistances(needs);
+  const magnitude = readsDistances ? Number(parameters.magnitude) : 0;
+  if (readsDistances) files.statistics ??= await fitStatistics(network, files);
   const { statistics = '' } = files;
   const extra: Extra = {
     passes: passes.filter((pass) => passId(pass) !== passId(PLAIN)),
@@ -88,7 +96,7 @@ export async function measureDetector(
   // Told as seconds by the speed of the plain pass that the table states, so that its columns agree.
   const passSeconds = hasOwn ? (await measureExtra(network, extra, plain)) / plain.median : 0;
   // After a step the distances are there with the pass, and what follows is a logistic function.
-  const score = stages
+  const score = readsDistances
     ? () => (magnitude > 0 ? undefined : storedDistances(network, statistics, files))
     : () => evaluateOnce(network, { ...choice, parameters }, passes.map(passId), files);
   const scoreSeconds = (await repeat(score, network.seconds / 3)) / (2 * ROWS);

@@ -35,7 +35,7 @@ interface Pair {
  * al., ACM TOMS 23 (1997) 550–560; the two-loop product: Nocedal, Math. Comp. 35 (1980) 773–782.
  */
 export function minimize(objective: Objective, start: Float64Array, options: LbfgsOptions): LbfgsResult {
-  let x = Float64Array.from(start);
+  let x = new Float64Array(start);
   let gradient = new Float64Array(x.length);
   let value = objective(x, gradient);
   let pairs: Pair[] = [];

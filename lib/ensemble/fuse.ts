@@ -10,7 +10,7 @@ import { ModeEnsembleError } from '../config/errors.js';
 export function meanOverModes(members: readonly Float32Array[]): Float64Array {
   const [first, ...others] = members;
   if (!first) throw new ModeEnsembleError('E_DATA', 'A mean over modes needs at least one mode.');
-  const sum = Float64Array.from(first);
+  const sum = new Float64Array(first); // not from(), which goes through an iterator
   for (const [index, member] of others.entries()) {
     if (member.length !== sum.length) {
       throw new ModeEnsembleError(

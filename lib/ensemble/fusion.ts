@@ -23,7 +23,7 @@ export type FuseLogits = (members: readonly Float32Array[], classes: number, tem
  */
 export const logMeanSoftmax: FuseLogits = (members, classes, temperature) => {
   const first = members[0] as Float32Array;
-  if (members.length === 1) return Float64Array.from(first);
+  if (members.length === 1) return new Float64Array(first);
   const sum = new Float64Array(first.length);
   const row = new Float64Array(classes);
   for (const member of members) {

@@ -32,8 +32,8 @@ export interface Curve extends Counts {
 export function buildCurve(inScores: Float64Array, outScores: Float64Array, names: { in: string; out: string }): Curve {
   checkScores(inScores, names.in);
   checkScores(outScores, names.out);
-  const pos = Float64Array.from(inScores).sort();
-  const neg = Float64Array.from(outScores).sort();
+  const pos = new Float64Array(inScores).sort();
+  const neg = new Float64Array(outScores).sort();
   const size = pos.length + neg.length;
   const thresholds = new Float64Array(size);
   const tp = new Float64Array(size);

@@ -93,7 +93,7 @@ export function percentileInterval(values: Float64Array, level: number = DEFAULT
       `An interval: expected values and a level between 0 and 1, found ${values.length} values and level ${level}.`,
     );
   }
-  const sorted = Float64Array.from(values).sort();
+  const sorted = new Float64Array(values).sort();
   const quantile = (share: number) => {
     const place = share * (sorted.length - 1);
     const low = Math.floor(place);

@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { scoresFromDistances } from '../../lib/bench/detectors.js';
 import { writeMadeUpFeatures } from '../../lib/bench/made-up-features.js';
 import { processPeak, watchPeak } from '../../lib/bench/peak-memory.js';
+import { DETECTORS, resolveParameters } from '../../lib/detectors/index.js';
 import { FeatureFile } from '../../lib/features/index.js';
 import { archOptions, resolveArch } from '../../lib/modes/arch.js';
 import { getAddon } from '../../lib/native/load.js';
@@ -141,6 +143,16 @@ describe('made-up features', () => {
     for (let column = 0; column < 8; column++) {
       assert.ok(Math.abs(mean(first, column) - mean(other, column)) < 0.6, `column ${column} of class 0`);
     }
+  });
+});
+
+describe('the cost of a score', () => {
+  it('is that of distances for Mahalanobis alone', () => {
+    const such = DETECTORS.filter((one) => scoresFromDistances(one.needs(resolveParameters(one, {}))));
+    assert.deepEqual(
+      such.map(({ name }) => name),
+      ['mahalanobis'],
+    );
   });
 });
 
