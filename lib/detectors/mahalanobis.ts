@@ -63,6 +63,7 @@ export const mahalanobis: SetDetector = {
     const tuned = await networks.tuning(members, adversarial);
     const magnitude = magnitudeOf(parameters, tuned);
     const found = tuned?.magnitudes.find((fit) => fit.magnitude === magnitude);
+    using _held = networks.hold();
     // The statistics, two parts of the regression, and the sets: all at once or one by one.
     const share = shares(hooks, 1 + (found ? 0 : 2) + (magnitude === 0 ? 1 : sets.length));
     const gaussians = await networks.gaussians(members, train, share());

@@ -78,6 +78,8 @@ export interface Networks {
   ): Promise<Float64Array[]>;
   /** Mahalanobis scores after a step, from the networks: for each magnitude // [N, stages] */
   stageScores(request: StageScoresRequest, hooks: NetworkHooks): Promise<Float64Array[]>;
+  /** Until it is disposed of, networks stay ready from one call of `stageScores` to the next. */
+  hold(): Disposable;
   /** Images of a set, before any bad one is passed over. */
   count(set: string): number;
   /**

@@ -8,6 +8,7 @@ import { EXTRACTOR_VERSION } from '../features/key.js';
 import { openSafetensors, readFloat64, type Safetensors } from '../features/safetensors.js';
 import type { FeatureFile } from '../features/store.js';
 import { archOptions } from '../modes/arch.js';
+import { keepBetweenJobs } from '../native/between-jobs.js';
 import type { ArchOptions, StageScoresOutput, TransformOptions } from '../native/contract.js';
 import { deviceInKey } from '../native/device.js';
 import { type JobHooks, startJob } from '../native/job.js';
@@ -122,6 +123,7 @@ export function networksOf(settings: NetworkSettings, hooks: Partial<Pick<JobHoo
       return { statistics: request.gaussians.path, magnitudes: [...request.magnitudes], path, metadata: { key } };
     },
     tell,
+    hold: () => keepBetweenJobs(addon),
     count: (set) => setNamed(set).count,
     gaussians: async (members, train, own) => {
       const stages = commonStages(train);

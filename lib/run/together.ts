@@ -5,6 +5,7 @@ import type { DataSet } from '../data/open.js';
 import type { Services } from '../detectors/index.js';
 import type { Pass } from '../features/pass.js';
 import { archOptions } from '../modes/arch.js';
+import { keepBetweenJobs } from '../native/between-jobs.js';
 import { startJob } from '../native/job.js';
 import { getAddon } from '../native/load.js';
 import { type ExtractedMember, type ExtractSettings, lookUp, type StageHooks } from './extract.js';
@@ -28,6 +29,7 @@ export function togetherOf(settings: ExtractSettings, hooks: StageHooks = {}): N
         `gradient: accumulated: expected modes with one preprocessing, whose gradients can be added up, ${found}; take gradient: own.`,
       );
     }
+    using _kept = keepBetweenJobs(settings.addon ?? getAddon());
     const paths: string[][] = [];
     for (const set of [sets.test, ...sets.out]) paths.push(await filesOfSet(settings, set, members, pass, hooks));
     return paths;

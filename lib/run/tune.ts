@@ -120,6 +120,7 @@ async function tuneMembers(
 ): Promise<TuningRecord> {
   const { fit, validation, count } = halvesOf(networks, set);
   const share = shares(hooks, 5);
+  using _held = networks.hold();
   const gaussians = await networks.gaussians(members, train, share());
   const half = async (first: number) => {
     const request = { gaussians, set, first, count, magnitudes };

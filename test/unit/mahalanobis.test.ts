@@ -58,6 +58,8 @@ interface Asked extends Networks {
   requests: StageScoresRequest[];
   told: [string, string][];
   wanted: Adversarial[];
+  /** Whether networks were held at each of the requests, and in the end. */
+  held: boolean[];
 }
 
 /** Two stages. The scores of test images are row + magnitude and 2·row; of adversarial copies −5 − row and −row. */
@@ -65,12 +67,21 @@ function networks(images: number, tuned?: TuningRecord): Asked {
   const requests: StageScoresRequest[] = [];
   const told: [string, string][] = [];
   const wanted: Adversarial[] = [];
+  const held: boolean[] = [];
+  let holders = 0;
   const table = (rows: number, of: (row: number) => number[]) =>
     Float64Array.from(Array.from({ length: rows }, (_, row) => of(row)).flat());
   return {
     requests,
     told,
     wanted,
+    get held() {
+      return [...held, holders > 0];
+    },
+    hold: () => {
+      holders += 1;
+      return { [Symbol.dispose]: () => void (holders -= 1) };
+    },
     tell: (level, message) => told.push([level, message]),
     count: () => images,
     gaussians: async (members) => ({ path: 'gaussians', key: 'ab', members, stages: ['stage1', 'stage2'] }),
@@ -78,6 +89,7 @@ function networks(images: number, tuned?: TuningRecord): Asked {
       sets.map((files) => table((files[0] as FeatureFile).count, (row) => [row, 2 * row])),
     stageScores: async (request) => {
       requests.push(request);
+      held.push(holders > 0);
       const rows = request.count === 0 ? 3 : request.count;
       return request.magnitudes.map((magnitude) =>
         table(rows, (row) => (request.adversarial ? [-5 - row, -row] : [row + magnitude, 2 * row])),
@@ -207,6 +219,15 @@ describe('the Mahalanobis detector', () => {
       score(networks(1000, record()), {}, undefined, { sets: [{ name: 'test', count: 4, files }] }),
       { code: 'E_DATA', message: 'mahalanobis: expected 4 scores of test, found 3.' },
     );
+  });
+
+  it('holds the networks from set to set, and no longer', async () => {
+    const service = networks(1000);
+    await score(service, { magnitude: 0.01 });
+    assert.deepEqual(service.held, [true, true, true, false]);
+    service.stageScores = () => Promise.reject(new Error('no'));
+    await assert.rejects(score(service, { magnitude: 0.01 }), /no/);
+    assert.equal(service.held.at(-1), false);
   });
 
   it('tells the progress of all its jobs as that of one', async () => {
