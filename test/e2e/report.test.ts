@@ -28,9 +28,9 @@ async function scrollThrough(page: Page): Promise<void> {
 
 /** As waitForFunction, which the page's policy does not let evaluate. */
 async function until(page: Page, condition: string): Promise<void> {
-  const end = performance.now() + 180_000;
+  const end = performance.now() + 60_000;
   while (!(await page.evaluate(condition))) {
-    assert.ok(performance.now() < end, `three minutes later it is still not so: ${condition}`);
+    assert.ok(performance.now() < end, `a minute later it is still not so: ${condition}`);
     await page.waitForTimeout(50);
   }
 }
@@ -70,7 +70,8 @@ describe('the report in a browser', { skip: withoutBrowser }, () => {
         marks.join(),
       );
       assert.equal(await page.title(), EVIL);
-      await until(page, "document.querySelector('.pictures img').naturalWidth === 40");
+      const size = await page.evaluate("document.querySelector('.pictures img').naturalWidth");
+      assert.equal(size, 40);
       assert.deepEqual(complaints, []);
       assert.deepEqual(requests, [file]);
     }));
@@ -191,13 +192,9 @@ describe('the report in a browser', { skip: withoutBrowser }, () => {
     assert.ok(bytes < 5e6, `${bytes} bytes`);
     for (const width of [1280, 400]) {
       await withPage({ width }, async ({ page, complaints, requests }) => {
-        // The fastest of three: what else the machine does is no part of the page.
-        let took = Number.POSITIVE_INFINITY;
-        for (let round = 0; round < 3; round++) {
-          const from = performance.now();
-          await page.goto(pathToFileURL(html).href);
-          took = Math.min(took, performance.now() - from);
-        }
+        const from = performance.now();
+        await page.goto(pathToFileURL(html).href);
+        const took = performance.now() - from;
         assert.ok(took < 2000, `${took} ms to open`);
         if (width === 1280)
           console.log(
@@ -209,7 +206,7 @@ describe('the report in a browser', { skip: withoutBrowser }, () => {
         const [wide, inner] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
         assert.ok((wide as number) <= (inner as number), `${wide} of ${inner} px`);
         assert.deepEqual(complaints, []);
-        assert.equal(requests.length, 3, 'the page itself, three times');
+        assert.equal(requests.length, 1);
       });
     }
   });
