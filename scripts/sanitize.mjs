@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
  * Builds the loader, the search for nearest neighbours and that for leading singular vectors (plain C++: no LibTorch, no
- * Node) together with test/native, once under the address and the undefined-behaviour sanitizer and once under the thread sanitizer, and runs it on images
- * that the tests have.
+ * Node) together with test/native, once under the address and the undefined-behaviour sanitizer and once under the thread
+ * sanitizer, and runs it on images that the tests have.
  *
  *   node scripts/sanitize.mjs [--only address|thread] [FOLDER…]
  *
@@ -58,8 +58,10 @@ function plainSources() {
 
 async function build(kind, folder) {
   const sources = [...plainSources(), ...TESTS];
-  const headers = listFiles(root, ['native/data', 'native/runtime', 'native/checkpoint', 'native/linalg'], (name) =>
-    name.endsWith('.h'),
+  const headers = listFiles(
+    root,
+    ['native/data', 'native/runtime', 'native/checkpoint', 'native/linalg', 'test/native'],
+    (name) => name.endsWith('.h'),
   );
   const flags = ['-std=c++20', '-O1', '-g', '-fno-omit-frame-pointer', '-ffp-contract=off', '-Inative', ...KINDS[kind]];
   const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' });

@@ -11,20 +11,13 @@
 
 #include "cuda/squares_kernel.h"
 #include "data/readers.h"
+#include "expect.h"
 #include "runtime/error.h"
 #include "runtime/sha256.h"
 
 namespace {
 
 using namespace mode_ensemble;
-
-int failed = 0;
-
-void expect(bool is_true, const std::string& what) {
-  if (is_true) return;
-  ++failed;
-  std::printf("FAILED: %s\n", what.c_str());
-}
 
 // Images of 8 × 8 pixels, each of one colour, which tells its index; some cannot be read.
 class FakeReader : public Reader {
@@ -327,9 +320,9 @@ void moved_squares() {
 
 }  // namespace
 
-// test/native/neighbours.cc and leading.cc: how many of their checks failed.
-int test_neighbours();
-int test_leading();
+// test/native/neighbours.cc and leading.cc.
+void test_neighbours();
+void test_leading();
 
 int main(int count, char** arguments) {
   order();
@@ -341,8 +334,8 @@ int main(int count, char** arguments) {
   kept_squares();
   same_on_any_machine();
   moved_squares();
-  failed += test_neighbours();
-  failed += test_leading();
+  test_neighbours();
+  test_leading();
   folders(count - 1, arguments + 1);
   if (failed == 0) std::printf("loader: everything as expected\n");
   return failed > 0;

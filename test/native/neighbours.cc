@@ -1,9 +1,9 @@
 // The search for nearest neighbours: each set of instructions against plain C++, and all of it against all distances.
 #include <algorithm>
-#include <cstdio>
 #include <string>
 #include <vector>
 
+#include "expect.h"
 #include "linalg/near_kernels.h"
 #include "linalg/nearest.h"
 #include "runtime/random.h"
@@ -11,14 +11,6 @@
 namespace {
 
 using namespace mode_ensemble;
-
-int failed = 0;
-
-void expect(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failed;
-  std::printf("failed: %s\n", what.c_str());
-}
 
 // Any panel, any group and any length: the same marks and the same product from each set of instructions.
 void same_neighbours_on_any_machine() {
@@ -101,8 +93,7 @@ void all_neighbours() {
 
 }  // namespace
 
-int test_neighbours() {
+void test_neighbours() {
   same_neighbours_on_any_machine();
   all_neighbours();
-  return failed;
 }
